@@ -1,0 +1,2 @@
+// Package internal holds the rooms of sluice; see docs/ARCHITECTURE.md for the map.
+package internal

@@ -1,0 +1,22 @@
+// Package limit is the limit engine: counters with a ceiling, permits that span
+// every counter on a connection's path, and the fair order of those who wait.
+//
+//	          Acquire(path): room everywhere?
+//	   ┌─────────── yes ──────────────┐──────── no ────────────┐
+//	   ▼                              ▼                        ▼
+//	take all, at once            never some           wait on one: the counter that blocks
+//	   │ Permit                                                │
+//	   ▼   held from before the first SYN, idle included       │ woken by a return,
+//	Return: exactly once, when the receiver has let go ────────┘ a raised limit, a token
+//
+// Invariants, numbered so that tests can cite them:
+//
+//	L1  used <= limit on every counter after every grant (server_max: <= limit + reserve,
+//	    and the part above the limit only for queues that held nothing)
+//	L2  a permit is taken on all counters of its path or on none
+//	L3  a permit is returned exactly once, on the counters it was taken on; a second
+//	    return panics
+//	L4  nobody polls: a waiter is woken by the counter that it waits on
+//	L5  nobody waits on a counter that has room for it while nothing else blocks it
+//	L6  lowering a limit takes no permit away; no grant until used is below it
+package limit

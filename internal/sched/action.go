@@ -1,0 +1,145 @@
+package sched
+
+import (
+	"net/netip"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// Action is something the outside must do. The driver puts each into one outbox per
+// destination (resolver, spool, accounting, each connection) in the order emitted.
+type Action interface{ action() }
+
+type (
+	// Resolve asks where mail of a binding for a domain may go. Answered by one Resolved.
+	Resolve struct {
+		Binding string
+		Domain  string
+		Policy  *policy.Queue
+	}
+
+	// Connect is one dial to one address, under one permit. deliver never dials again
+	// by itself. Answered by Connected or ConnectFailed, and in the end by one Closed.
+	Connect struct {
+		Conn    ConnID
+		Binding string
+		Domain  string // of the queue it was opened for
+		Host    string
+		Address netip.Addr
+		Port    uint16
+		TLS     TLS
+		Policy  *policy.Queue
+	}
+	// Deliver hands a part to a connection that has given credit by Wants. Answered by
+	// one Attempted or Returned.
+	Deliver struct {
+		Conn       ConnID
+		Part       PartID
+		Message    mail.ID
+		Recipients []int // indices into the envelope, ascending; not to be changed
+		Attempts   int   // attempts before this one
+	}
+	// Close ends a connection. Parts that were handed out and not begun come back as
+	// Returned. Answered by Closed.
+	Close struct {
+		Conn ConnID
+		How  CloseHow
+	}
+
+	// Account writes an accounting record for each recipient named. Numbered by Seq,
+	// without gaps, from 1.
+	Account struct {
+		Seq      uint64
+		Kind     RecordKind
+		Message  mail.ID
+		Envelope *mail.Envelope // for received records; nil elsewhere
+		Binding  string
+		Domain   string // routing domain
+		Outcomes []mail.Outcome
+		Attempts int           // attempts so far, this one included
+		Attempt  *mail.Attempt // nil when there was no connection (expiry, DNS failure)
+	}
+	// Persist stores what has become of recipients that stay queued, or of some that are
+	// done while others are not. Next times are nanoseconds of CLOCK_BOOTTIME here: the
+	// driver turns them into wall time. Numbered by Seq together with Bounce and Finish,
+	// without gaps, from 1; answered by Stored.
+	Persist struct {
+		Seq     uint64
+		Message mail.ID
+		States  []mail.RecipientState
+	}
+	// Bounce stores final outcomes and, in the same atomic record, the report to the
+	// sender about them (Failed when Delay is false; else a delay report, and States
+	// stay pending). Last says that the message is finished by it.
+	Bounce struct {
+		Seq      uint64
+		Message  mail.ID
+		Outcomes []mail.Outcome
+		States   []mail.RecipientState
+		Attempt  *mail.Attempt // nil when there was no connection
+		Binding  string
+		Domain   string
+		Delay    bool
+		Expired  bool
+		Last     bool
+	}
+	// Finish removes a message whose last recipient has an outcome.
+	Finish struct {
+		Seq     uint64
+		Message mail.ID
+	}
+
+	// WakeAt asks for a Tick at the given time (ns of CLOCK_BOOTTIME); it replaces the
+	// one asked for before. A time in the past: at once.
+	WakeAt struct{ At int64 }
+
+	// Log tells operators of a change of state, once for each change.
+	Log struct {
+		Level   Level
+		Subject string // "binding ip-1", "host mx.one.test", "queue one.test/default"
+		Text    string
+	}
+)
+
+// Level is the weight of a Log.
+type Level uint8
+
+const (
+	Info Level = iota
+	Warn
+)
+
+// CloseHow says how a connection is to be closed.
+type CloseHow uint8
+
+const (
+	CloseNow          CloseHow = iota // it is idle: QUIT
+	CloseAfterMessage                 // finish the transaction in progress, then QUIT
+	CloseAbort                        // at once, inside a transaction if need be
+)
+
+// RecordKind is the kind of an accounting record.
+type RecordKind uint8
+
+const (
+	RecordReceived RecordKind = iota + 1
+	RecordDelivered
+	RecordDeferred
+	RecordBounced // refused or expired
+)
+
+var recordNames = [...]string{"", "received", "delivered", "deferred", "bounced"}
+
+func (k RecordKind) String() string { return recordNames[k] }
+
+func (Resolve) action() {}
+func (Connect) action() {}
+func (Deliver) action() {}
+func (Close) action()   {}
+func (Account) action() {}
+func (Persist) action() {}
+func (Bounce) action()  {}
+func (Finish) action()  {}
+func (WakeAt) action()  {}
+func (Log) action()     {}

@@ -1,0 +1,222 @@
+package sched
+
+import (
+	"net/netip"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// ConnID names one connection, from Connect to Closed. Never reused.
+type ConnID uint64
+
+// PartID names one part while it lives: some recipients of one message for one
+// binding, routing domain and site, at most max_recipients_per_batch of them.
+// Never reused.
+type PartID uint64
+
+// Event is something that happened outside. Times in events are nanoseconds of
+// CLOCK_BOOTTIME, as `now`.
+type Event interface{ event() }
+
+type (
+	// Submitted brings a message that the spool has durably, new or recovered.
+	Submitted struct {
+		Message   mail.ID
+		Envelope  *mail.Envelope // passed on to the Account of the received record, not kept; nil when recovered
+		Tenant    string
+		Job       string
+		Received  int64 // when it was accepted; clamped so that its age is at least 0
+		Recovered bool
+		Parts     []SubmittedPart
+	}
+	// SubmittedPart is the recipients of the message for one binding and domain. The
+	// scheduler cuts it by max_recipients_per_batch.
+	SubmittedPart struct {
+		Binding    string
+		Domain     string // canonical recipient domain
+		Policy     *policy.Queue
+		Generation uint64 // of the snapshot that gave Policy
+		Recipients []int  // indices into the envelope
+		Attempts   int    // attempts so far
+		Due        int64  // not tried before; clamped to now + max_retry_interval
+	}
+
+	// Resolved answers Resolve: where mail of a binding for a domain may go.
+	Resolved struct {
+		Binding string
+		Domain  string
+		// Hosts in order of preference, best first. Hosts with an equal Preference are
+		// equals, in random order. Already filtered by policy (MTA-STS, DANE), families
+		// and prohibited addresses; at most max_mx_hosts of them, each with at most
+		// max_addresses_per_host addresses.
+		Hosts []RouteHost
+		Until int64 // when the answer must be asked again
+		// Class is ClassDelivered (here: "resolved") when Hosts holds; otherwise the
+		// failure: ClassDeferred (SERVFAIL, time-out), ClassRefused (no such domain, null MX,
+		// only prohibited hosts) or ClassLocal (no resolver reachable: no attempt counted).
+		Class mail.Class
+		Reply mail.Reply // the failure in words
+	}
+	// RouteHost is one MX host.
+	RouteHost struct {
+		Name       string // as in the MX record, canonical
+		Preference int
+		Addresses  []netip.Addr
+		Port       uint16
+		TLS        TLS
+		Policy     *policy.Host
+	}
+
+	// Connected says that a session is ready: greeting, EHLO and TLS are done.
+	Connected struct {
+		Conn ConnID
+		TLS  bool
+	}
+	// ConnectFailed says that no session came about. Closed follows when the receiver
+	// has let go.
+	ConnectFailed struct {
+		Conn  ConnID
+		Class ConnectClass
+		Reply mail.Reply
+	}
+	// Wants gives the scheduler credit for N further parts on the connection.
+	Wants struct {
+		Conn ConnID
+		N    int
+	}
+	// Attempted reports a transaction: an outcome for every recipient of the part.
+	Attempted struct {
+		Conn     ConnID
+		Part     PartID
+		Outcomes []mail.Outcome
+		Attempt  *mail.Attempt // passed on to Account and Bounce, not looked into
+	}
+	// Returned gives a part back that was not begun: no attempt. Class ClassTooMany of a
+	// whole part never comes this way.
+	Returned struct {
+		Conn ConnID
+		Part PartID
+	}
+	// Closed says that the receiver has let go of the connection: its permit returns.
+	Closed struct {
+		Conn  ConnID
+		Class ConnectClass // ConnectOK for an orderly end
+		Reply mail.Reply   // e.g. the 421 that ended it
+	}
+
+	// Recorded says that all accounting records up to and with number Upto are written.
+	Recorded struct{ Upto uint64 }
+	// Stored says that all spool changes (Persist, Bounce, Finish) up to and with number
+	// Upto are written.
+	Stored struct{ Upto uint64 }
+	// StoreFailed says that the spool cannot write: no part is handed out until Stored
+	// moves on again or Healthy comes.
+	StoreFailed struct{ Healthy bool }
+
+	// PolicyChanged applies a new configuration. Resolved outside the lock for every
+	// queue and host the scheduler knows (Names); what it does not name is unchanged.
+	// Applied in slices; lowered limits first.
+	PolicyChanged struct {
+		Generation uint64
+		Server     policy.Server
+		Queues     []QueuePolicy
+		Hosts      []HostPolicy
+		Tenants    map[string]int // weight by name; looked up, never ranged over
+	}
+	// QueuePolicy is the policy of one binding and domain under the new configuration.
+	// A nil Policy says that the binding is gone: Rebind gives the new one.
+	QueuePolicy struct {
+		Binding, Domain string
+		Policy          *policy.Queue
+	}
+	// HostPolicy is the policy of one binding and host under the new configuration.
+	HostPolicy struct {
+		Binding, Host string
+		Policy        *policy.Host
+	}
+
+	// Operator is an operator's verb on queues.
+	Operator struct {
+		Verb    Verb
+		Binding string // empty: all
+		Domain  string // empty: all
+		By      string // who asked, for explain
+		Reply   mail.Reply
+	}
+
+	// Stop begins the drain: no new connection, idle ones close, transactions end.
+	Stop struct{}
+	// Tick does nothing by itself: the time has come that WakeAt asked for, or a step
+	// left work to do.
+	Tick struct{}
+)
+
+// Verb is what an operator asks.
+type Verb uint8
+
+const (
+	Suspend Verb = iota + 1 // deliver nothing until Resume
+	Resume
+	Retry // make everything due now
+)
+
+// TLS is what a connection to a host must do about TLS.
+type TLS uint8
+
+const (
+	TLSIfAvailable TLS = iota // STARTTLS when offered, without verification
+	TLSNo
+	TLSRequired // STARTTLS or no delivery
+	TLSVerifyCA
+	TLSVerifyHost
+)
+
+// ConnectClass says how a connection failed or ended, and whom it speaks of.
+type ConnectClass uint8
+
+const (
+	ConnectOK ConnectClass = iota
+	// ConnectHost: this host failed (refused, timed out, bad greeting, 4xx or 5xx to the
+	// greeting or EHLO): it is left alone for host_failure_retry, the next one is tried.
+	ConnectHost
+	// ConnectBusy: the receiver says that we hold too many connections or come too fast
+	// (421 at the greeting, or later with nothing in flight): no host failure.
+	ConnectBusy
+	// ConnectTLS: the TLS handshake or STARTTLS failed; when TLS was only IfAvailable the
+	// scheduler decides on a new connection without it.
+	ConnectTLS
+	// ConnectLocalAddress: the binding's source address is not on this machine.
+	ConnectLocalAddress
+	// ConnectLocalFiles: no file descriptors left.
+	ConnectLocalFiles
+	// ConnectLocalPorts: no local port left for this source and destination.
+	ConnectLocalPorts
+	// ConnectLocalRoute: no route for this family.
+	ConnectLocalRoute
+	// ConnectAborted: we ended it (Close with abort, shutdown).
+	ConnectAborted
+)
+
+var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted"}
+
+func (c ConnectClass) String() string { return connectNames[c] }
+
+// Local reports whether the trouble is our own: no attempt is counted and no host marked.
+func (c ConnectClass) Local() bool { return c >= ConnectLocalAddress && c <= ConnectLocalRoute }
+
+func (Submitted) event()     {}
+func (Resolved) event()      {}
+func (Connected) event()     {}
+func (ConnectFailed) event() {}
+func (Wants) event()         {}
+func (Attempted) event()     {}
+func (Returned) event()      {}
+func (Closed) event()        {}
+func (Recorded) event()      {}
+func (Stored) event()        {}
+func (StoreFailed) event()   {}
+func (PolicyChanged) event() {}
+func (Operator) event()      {}
+func (Stop) event()          {}
+func (Tick) event()          {}
