@@ -90,6 +90,16 @@ type (
 		Message mail.ID
 	}
 
+	// Rebind asks which bindings could take over the mail of a queue whose binding cannot
+	// send: suspended, removed, out of order, or rebound by an operator; never because it
+	// is full. Answered by one Rebound.
+	Rebind struct {
+		Binding string
+		Domain  string
+		Group   string // the group its recipients were chosen from
+		Reason  string
+	}
+
 	// WakeAt asks for a Tick at the given time (ns of CLOCK_BOOTTIME); it replaces the
 	// one asked for before. A time in the past: at once.
 	WakeAt struct{ At int64 }
@@ -141,5 +151,6 @@ func (Account) action() {}
 func (Persist) action() {}
 func (Bounce) action()  {}
 func (Finish) action()  {}
+func (Rebind) action()  {}
 func (WakeAt) action()  {}
 func (Log) action()     {}

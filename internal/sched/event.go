@@ -125,7 +125,7 @@ type (
 		Tenants    map[string]int // weight by name; looked up, never ranged over
 	}
 	// QueuePolicy is the policy of one binding and domain under the new configuration.
-	// A nil Policy says that the binding is gone: Rebind gives the new one.
+	// A nil Policy says that the binding is gone: the scheduler asks by Rebind.
 	QueuePolicy struct {
 		Binding, Domain string
 		Policy          *policy.Queue
@@ -134,6 +134,24 @@ type (
 	HostPolicy struct {
 		Binding, Host string
 		Policy        *policy.Host
+	}
+
+	// Rebound answers Rebind with the other bindings of the group that the configuration
+	// does not suspend. The scheduler leaves out those it knows to be out of order, gives each
+	// message one by the weighted hash of its ID, and records it by Persist. Without
+	// candidates the mail stays where it is, or, when the binding is gone, moves to the
+	// binding "default".
+	Rebound struct {
+		Binding    string
+		Domain     string
+		Candidates []Candidate
+	}
+	// Candidate is one binding that could take mail over.
+	Candidate struct {
+		Binding    string
+		Weight     int
+		Policy     *policy.Queue // for the domain of the Rebound
+		Generation uint64
 	}
 
 	// Operator is an operator's verb on queues.
@@ -217,6 +235,7 @@ func (Recorded) event()      {}
 func (Stored) event()        {}
 func (StoreFailed) event()   {}
 func (PolicyChanged) event() {}
+func (Rebound) event()       {}
 func (Operator) event()      {}
 func (Stop) event()          {}
 func (Tick) event()          {}
