@@ -7,7 +7,7 @@ GO          ?= go
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: help build test unit race blackbox check fmt soak tools clean
+.PHONY: help build test unit race blackbox check fmt soak bench tools clean
 
 help: ## the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -34,7 +34,10 @@ check: tools ## format, vet, staticcheck, import arrows
 	@scripts/check.sh
 
 fmt: tools ## format the Go files
-	.cache/bin/gofumpt -w cmd internal tests
+	.cache/bin/gofumpt -w cmd internal tests bench
+
+bench: tools build ## measure beside Postfix, in network and mount namespaces of its own (root)
+	@bench/run.sh $(BENCH)
 
 tools: ## fetch the pinned tools and the Debian clients that tests use
 	@scripts/tools.sh
