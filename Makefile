@@ -4,8 +4,9 @@
 SHELL       := /bin/bash
 export CGO_ENABLED ?= 0
 GO          ?= go
-VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
-BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+# The version comes from the commit, where there is a repository to ask.
+BUILDVCS    := $(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
+BUILD_FLAGS := -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w"
 
 .PHONY: help build test unit race blackbox check fmt soak bench tools clean
 

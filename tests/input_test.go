@@ -49,7 +49,7 @@ func inputCases() []inputCase {
 		{"RCPT before MAIL", []exchange{{"RCPT TO:<u@one.test>\r\n", "503 5.5.1"}}},
 		{"DATA before RCPT", []exchange{{"MAIL FROM:<a@source.test>\r\n", "250"}, {"DATA\r\n", "503 5.5.1"}}},
 		{"MAIL twice", []exchange{{"MAIL FROM:<a@source.test>\r\n", "250"}, {"MAIL FROM:<b@source.test>\r\n", "503 5.5.1"}}},
-		{"MAIL without brackets' end", []exchange{{"MAIL FROM:<a@source.test\r\n", "501 5.5.4"}}},
+		{"MAIL without brackets' end", []exchange{{"MAIL FROM:<a@source.test\r\n", "553 5.1.7"}}},
 		{"sender that is no address", []exchange{{"MAIL FROM:<a b@source.test>\r\n", "5"}, {"NOOP\r\n", "250"}}},
 		{"recipient with a control character", []exchange{{"MAIL FROM:<a@source.test>\r\n", "250"}, {"RCPT TO:<u\x01@one.test>\r\n", "5"}}},
 		{"eight bits without SMTPUTF8", []exchange{{"MAIL FROM:<\u00fc@source.test>\r\n", "553 5.6.7"}}},
@@ -58,8 +58,8 @@ func inputCases() []inputCase {
 		{"unknown parameter", []exchange{{"MAIL FROM:<a@source.test> COLOUR=blue\r\n", "555 5.5.4"}}},
 		{"BDAT beyond numbers", []exchange{open[0], open[1], {"BDAT 99999999999999999999999\r\n", "501 5.5.4"}}},
 		{"BDAT below zero", []exchange{open[0], open[1], {"BDAT -1\r\n", "501 5.5.4"}}},
-		{"BDAT with a bare LF", []exchange{open[0], open[1], {"BDAT 16 LAST\r\nSubject: x\n\r\nab\r\n", "550 5.6.11"}, {"NOOP\r\n", "250"}}},
-		{"too many errors", append(repeat(exchange{"BREW\r\n", "500"}, 19), exchange{"BREW\r\n", "421 4.7.0"}, exchange{"", ""})},
+		{"BDAT with a bare LF", []exchange{open[0], open[1], {"BDAT 17 LAST\r\nSubject: x\n\r\nab\r\n", "550 5.6.11"}, {"NOOP\r\n", "250"}}},
+		{"too many errors", append(repeat(exchange{"BREW\r\n", "500"}, 21), exchange{"", "421 4.7.0"}, exchange{"", ""})},
 	}
 	for _, end := range []string{"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n.\r", "\r.\n", "\r\r\n.\r\r\n", "\r\n.\r\r\n", "\r\n\r.\r\n", "\n\r\n.\n"} {
 		cases = append(cases, inputCase{
