@@ -2,12 +2,13 @@ package smtp
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/sluice-mta/sluice/internal/mail"
 )
 
-// maxCommand is the room that one command needs at most: prepare lets nothing longer by.
-const maxCommand = 8 << 10
+// clientCommand is the room that one command needs at most: prepare lets nothing longer by.
+const clientCommand = 8 << 10
 
 // maxParameter bounds an address, ENVID and ORCPT as sent, in octets. Acceptance allows
 // far less (RFC 5321 §4.5.3.1: paths of 256; RFC 3461 §4: 100 and 500).
@@ -162,7 +163,7 @@ func (c *Client) putRcpt(r *mail.Recipient) {
 	c.putAddress(r.Address, r.Domain)
 	if c.ext.DSN {
 		c.putNotify(r.Notify)
-		if r.ORcpt != "" {
+		if r.ORcpt != "" && !strings.ContainsRune(r.ORcpt, ' ') {
 			c.put(" ORCPT=")
 			c.put(r.ORcpt)
 		}
@@ -193,9 +194,14 @@ func (c *Client) putNotify(n mail.Notify) {
 	}
 }
 
-// putXtext writes s as xtext (RFC 3461 §4).
+// putXtext writes s as xtext (RFC 3461 §4). An ENVID that came by SMTP is xtext already
+// and goes on unchanged; one that came by a header field is encoded here.
 func (c *Client) putXtext(s string) {
 	const hex = "0123456789ABCDEF"
+	if validXtext([]byte(s)) {
+		c.put(s)
+		return
+	}
 	o := c.buffer()
 	for i := range len(s) {
 		b := s[i]

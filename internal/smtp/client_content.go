@@ -176,7 +176,7 @@ func (tx *Transaction) unreadable(err error) (enhanced, text string) {
 }
 
 // eachBlock reads content in blocks and gives them to yield until it returns false.
-func eachBlock(content Content, yield func([]byte) bool) error {
+func eachBlock(content ClientContent, yield func([]byte) bool) error {
 	if b := content.Bytes(); b != nil {
 		yield(b)
 		return nil
@@ -201,7 +201,7 @@ func eachBlock(content Content, yield func([]byte) bool) error {
 }
 
 // eightBit reports whether the content has octets above 127.
-func eightBit(content Content) (bool, error) {
+func eightBit(content ClientContent) (bool, error) {
 	found := false
 	err := eachBlock(content, func(b []byte) bool {
 		found = !ascii(b)
@@ -211,7 +211,7 @@ func eightBit(content Content) (bool, error) {
 }
 
 // eightBitHeader reports whether the header has octets above 127.
-func eightBitHeader(content Content) (bool, error) {
+func eightBitHeader(content ClientContent) (bool, error) {
 	found := false
 	var tail [3]byte // the end of the block before, where the empty line may begin
 	err := eachBlock(content, func(b []byte) bool {

@@ -12,8 +12,8 @@ import (
 // while both write (RFC 2920 §3.1).
 const clientGroup = 128
 
-// Content is a message's header and body with CRLF line ends, without dot-stuffing.
-type Content interface {
+// ClientContent is a message's header and body with CRLF line ends, without dot-stuffing.
+type ClientContent interface {
 	Size() int64
 	Bytes() []byte // the whole when it is in memory, else nil
 	io.ReaderAt
@@ -28,6 +28,7 @@ type Result struct {
 	Ahead int
 
 	accepted bool // RCPT was accepted and nothing later has decided
+	skipped  bool // answered by ourselves: no RCPT is sent
 }
 
 // Transaction is one message for some of its recipients. It may be used again when the
@@ -35,7 +36,7 @@ type Result struct {
 type Transaction struct {
 	Envelope   *mail.Envelope
 	Recipients []int // indices into Envelope.Recipients, at least one
-	Content    Content
+	Content    ClientContent
 
 	// Results holds, after Transact, an outcome for each of Recipients, in their order.
 	Results []Result
@@ -113,7 +114,7 @@ func (tx *Transaction) settle(rep mail.Reply) {
 
 // refuse gives a recipient an answer of our own, before anything is sent.
 func (tx *Transaction) refuse(i int, enhanced, text string) {
-	tx.Results[i].Reply = mail.Reply{Enhanced: enhanced, Text: text, Stage: mail.StageRcpt}
+	tx.Results[i] = Result{Reply: mail.Reply{Enhanced: enhanced, Text: text, Stage: mail.StageRcpt}, skipped: true}
 	tx.rejected++
 }
 
@@ -166,7 +167,7 @@ func (c *Client) sendGroup(tx *Transaction, step, n int) (int, *SessionError) {
 		if tx.skip(step) {
 			continue
 		}
-		if c.room() < maxCommand {
+		if c.room() < clientCommand {
 			break
 		}
 		c.putStep(tx, step)
@@ -181,7 +182,7 @@ func (c *Client) sendGroup(tx *Transaction, step, n int) (int, *SessionError) {
 
 // skip reports whether a step's recipient has been answered by ourselves.
 func (tx *Transaction) skip(step int) bool {
-	return step >= 0 && step < len(tx.Results) && !tx.Results[step].Reply.IsZero()
+	return step >= 0 && step < len(tx.Results) && tx.Results[step].skipped
 }
 
 func (c *Client) putStep(tx *Transaction, step int) {

@@ -27,7 +27,7 @@ func (c *Client) buffer() *clientBuffer {
 	return c.out
 }
 
-// put adds a piece of a command to the flight. The caller leaves room: see maxCommand.
+// put adds a piece of a command to the flight. The caller leaves room: see clientCommand.
 func (c *Client) put(s string) {
 	o := c.buffer()
 	o.n += copy(o.b[o.n:], s)
