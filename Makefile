@@ -8,7 +8,7 @@ GO          ?= go
 BUILDVCS    := $(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
 BUILD_FLAGS := -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w"
 
-.PHONY: help build test unit race blackbox check fmt soak bench tools clean
+.PHONY: help build test unit race blackbox check fmt generate soak bench tools clean
 
 help: ## the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -31,11 +31,14 @@ blackbox: tools build ## the built binary against real clients and receivers, a 
 soak: tools build ## the black-box tests with full counts
 	@scripts/gotest.sh soak ./tests/...
 
-check: tools ## format, vet, staticcheck, import arrows
+check: tools ## format, vet, staticcheck, import arrows, generated files
 	@scripts/check.sh
 
 fmt: tools ## format the Go files
 	.cache/bin/gofumpt -w cmd internal tests bench
+
+generate: ## write the parts of the manual that the program knows
+	@scripts/generate.sh
 
 bench: tools build ## measure beside Postfix, in network and mount namespaces of its own (root)
 	@bench/run.sh $(BENCH)
