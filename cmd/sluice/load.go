@@ -12,12 +12,14 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/sluice-mta/sluice/internal/load"
+	mailload "github.com/sluice-mta/sluice/internal/load"
 	"github.com/sluice-mta/sluice/internal/sink"
 )
 
-func loadCommand() *cobra.Command {
-	var o load.Options
+func init() { commands = append(commands, loadCommand) }
+
+func loadCommand(*globals) *cobra.Command {
+	var o mailload.Options
 	var rate sink.Rate
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -30,14 +32,16 @@ when anything was refused.`,
   sluice load --to 127.0.0.1:2525 --messages 200000 --domains 10000 --domain-suffix many.test --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SilenceUsage = true
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
 			if !rate.IsZero() {
 				o.Rate = float64(rate.Events) / rate.Per.Seconds()
 			}
+			if err := o.Check(); err != nil {
+				return wrongUse("load: %w", err)
+			}
 			done := showProgress(&o, cmd.ErrOrStderr())
-			result, err := load.Run(ctx, o)
+			result, err := mailload.Run(ctx, o)
 			done()
 			if err != nil {
 				return err
@@ -46,8 +50,7 @@ when anything was refused.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.To, "to", "", "server, `ADDR` as HOST:PORT")
-	_ = cmd.MarkFlagRequired("to") // fails only for a flag that does not exist
+	f.StringVar(&o.To, "to", "", "server, `ADDR` as HOST:PORT; required")
 	f.IntVar(&o.Sessions, "sessions", 10, "`N` connections side by side")
 	f.IntVar(&o.Messages, "messages", 1000, "`N` messages in all")
 	f.IntVar(&o.Size, "size", 2048, "`BYTES` of each message with its header")
@@ -69,19 +72,19 @@ when anything was refused.`,
 
 // showProgress keeps one line up to date when log is a terminal; the returned function
 // takes it away.
-func showProgress(o *load.Options, log io.Writer) func() {
+func showProgress(o *mailload.Options, log io.Writer) func() {
 	f, ok := log.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return func() {}
 	}
 	const wipe = "\r\x1b[K"
-	o.Progress = func(r load.Result) {
+	o.Progress = func(r mailload.Result) {
 		fmt.Fprintf(log, wipe+"%d of %d accepted, %d refused, %.0f msg/s", r.Accepted, r.Messages, r.Refused+r.Unanswered, r.PerSecond)
 	}
 	return func() { fmt.Fprint(log, wipe) }
 }
 
-func printLoad(out io.Writer, r load.Result, asJSON bool) error {
+func printLoad(out io.Writer, r mailload.Result, asJSON bool) error {
 	if asJSON {
 		if err := json.NewEncoder(out).Encode(r); err != nil {
 			return fmt.Errorf("print result: %w", err)

@@ -16,9 +16,11 @@ import (
 	"github.com/sluice-mta/sluice/internal/sink"
 )
 
-func sinkCommand() *cobra.Command {
+func init() { commands = append(commands, sinkCommand) }
+
+func sinkCommand(*globals) *cobra.Command {
 	var o sink.Options
-	var report string
+	var file string
 	o.Over = sink.OverReply
 	cmd := &cobra.Command{
 		Use:   "sink",
@@ -32,10 +34,12 @@ object on standard output, or written to --report.`,
   sluice sink --fault rcpt-4xx=5% --fault close-after-dot=0.01 --seed 42 --report report.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SilenceUsage = true
+			if err := o.Check(); err != nil {
+				return wrongUse("sink: %w", err)
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
-			return runSink(ctx, o, report, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runSink(ctx, o, file, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -57,7 +61,7 @@ object on standard output, or written to --report.`,
 	f.StringVar(&o.Ledger, "ledger", "", "append the id of each accepted message to `FILE`, before its 250")
 	f.StringVar(&o.Dump, "dump", "", "keep the first messages in `DIR`, N.eml and N.json")
 	f.IntVar(&o.DumpMax, "dump-max", 100, "how many messages --dump keeps, `N`")
-	f.StringVar(&report, "report", "", "write the report to `FILE` instead of standard output")
+	f.StringVar(&file, "report", "", "write the report to `FILE` instead of standard output")
 	f.StringVar(&o.Status, "status", "", "answer an HTTP GET on `ADDR` with the report so far")
 	f.Bool("json", true, "the report is always JSON")
 	_ = f.MarkHidden("json") // accepted because every command that prints data has it
@@ -65,7 +69,7 @@ object on standard output, or written to --report.`,
 }
 
 // runSink serves until ctx ends, then reports.
-func runSink(ctx context.Context, o sink.Options, report string, out, log io.Writer) error {
+func runSink(ctx context.Context, o sink.Options, file string, out, log io.Writer) error {
 	s, err := sink.Start(o)
 	if err != nil {
 		return err
@@ -84,10 +88,10 @@ func runSink(ctx context.Context, o sink.Options, report string, out, log io.Wri
 	if err != nil {
 		return errors.Join(err, trouble)
 	}
-	if report == "" {
+	if file == "" {
 		_, err = out.Write(b)
 	} else {
-		err = renameio.WriteFile(report, b, 0o644)
+		err = renameio.WriteFile(file, b, 0o644)
 	}
 	if err != nil {
 		err = fmt.Errorf("write report: %w", err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -12,9 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/spf13/cobra"
-
-	"github.com/sluice-mta/sluice/internal/load"
+	mailload "github.com/sluice-mta/sluice/internal/load"
 	"github.com/sluice-mta/sluice/internal/sink"
 )
 
@@ -28,13 +25,7 @@ func TestSinkProcess(t *testing.T) {
 	if !ok {
 		return
 	}
-	cmd := sinkCommand()
-	cmd.SetArgs(strings.Split(args, " "))
-	if err := cmd.ExecuteContext(context.Background()); err != nil {
-		os.Stderr.WriteString(err.Error())
-		os.Exit(1)
-	}
-	os.Exit(0)
+	os.Exit(run(strings.Split(args, " "), os.Stdout, os.Stderr))
 }
 
 // startSink runs a sink in a process of its own and returns its first address.
@@ -45,7 +36,7 @@ func startSink(t *testing.T, args string, out io.Writer) (*exec.Cmd, string) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, "-test.run=^TestSinkProcess$")
-	cmd.Env = append(os.Environ(), asProcess+"="+args)
+	cmd.Env = append(os.Environ(), asProcess+"=sink "+args)
 	cmd.Stdout = out
 	log, err := cmd.StderrPipe()
 	if err != nil {
@@ -82,8 +73,8 @@ func TestSinkReportsOnSIGTERM(t *testing.T) {
 			var out strings.Builder
 			cmd, address := startSink(t, tt.args, &out)
 			var result strings.Builder
-			if err := execute(loadCommand(), &result, "--to", address, "--sessions", "4", "--messages", "100", "--json"); err != nil {
-				t.Fatal(err)
+			if status := run([]string{"load", "--to", address, "--sessions", "4", "--messages", "100", "--json"}, &result, io.Discard); status != exitDone {
+				t.Fatalf("load: exit status %d", status)
 			}
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
@@ -100,7 +91,7 @@ func TestSinkReportsOnSIGTERM(t *testing.T) {
 				text = string(b)
 			}
 			var r sink.Report
-			var l load.Result
+			var l mailload.Result
 			if err := json.Unmarshal([]byte(text), &r); err != nil || strings.Count(text, "\n") != 1 {
 				t.Fatalf("report %q: %v, want one object on one line", text, err)
 			}
@@ -114,38 +105,28 @@ func TestSinkReportsOnSIGTERM(t *testing.T) {
 	}
 }
 
-func execute(cmd *cobra.Command, out io.Writer, args ...string) error {
-	cmd.SetArgs(args)
-	cmd.SetOut(out)
-	cmd.SetErr(io.Discard)
-	cmd.SilenceErrors = true
-	return cmd.ExecuteContext(context.Background())
-}
-
 func TestLoadExitsWithRefusals(t *testing.T) {
 	s, err := sink.Start(sink.Options{Faults: []sink.Fault{{Kind: sink.Rcpt5xx, Share: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	var out strings.Builder
-	err = execute(loadCommand(), &out, "--to", s.Addr(), "--messages", "5", "--sessions", "1")
-	if err == nil || !strings.Contains(out.String(), "       5  550 5.1.1 no such mailbox\n") {
-		t.Errorf("error %v, output:\n%s", err, out.String())
+	var out, errs strings.Builder
+	status := run([]string{"load", "--to", s.Addr(), "--messages", "5", "--sessions", "1"}, &out, &errs)
+	if status != exitFailed || !strings.Contains(out.String(), "       5  550 5.1.1 no such mailbox\n") || errs.String() != "sluice: load: 0 of 5 messages were accepted, 0 connections were refused\n" {
+		t.Errorf("status %d, output:\n%s%s", status, out.String(), errs.String())
 	}
 }
 
-func TestFlagsAreChecked(t *testing.T) {
-	for _, args := range []string{
-		"--fault lunch=1", "--fault dot-4xx=2", "--conn-rate fast", "--msg-rate 1/0s", "--over shout --listen 127.0.0.1:0", "--listen nowhere", "extra",
+func TestSinkAndLoadFlagsAreChecked(t *testing.T) {
+	for args, want := range map[string]int{
+		"sink --fault lunch=1": exitUsage, "sink --fault dot-4xx=2": exitUsage, "sink --conn-rate fast": exitUsage, "sink --msg-rate 1/0s": exitUsage,
+		"sink --over shout": exitUsage, "sink extra": exitUsage, "sink --listen nowhere": exitFailed,
+		"load --sessions 1": exitUsage, "load --to 127.0.0.1:1 --rate x": exitUsage, "load --to 127.0.0.1:1 --sessions -1": exitUsage,
+		"load --to 127.0.0.1:1 --header x": exitUsage, "load --to 127.0.0.1:1 --messages 1": exitFailed,
 	} {
-		if err := execute(sinkCommand(), io.Discard, strings.Split(args, " ")...); err == nil {
-			t.Errorf("sink %s: want an error", args)
-		}
-	}
-	for _, args := range []string{"--sessions 1", "--to 127.0.0.1:1 --rate x", "--to 127.0.0.1:1 --sessions -1", "--to 127.0.0.1:1 --header x"} {
-		if err := execute(loadCommand(), io.Discard, strings.Split(args, " ")...); err == nil {
-			t.Errorf("load %s: want an error", args)
+		if got := run(strings.Split(args, " "), io.Discard, io.Discard); got != want {
+			t.Errorf("%s: exit status %d, want %d", args, got, want)
 		}
 	}
 }

@@ -40,6 +40,12 @@ type Options struct {
 
 const maxMessages = 100_000_000
 
+// Check returns what is wrong with the options, every mistake.
+func (o Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Sessions, 1)
 	setDefault(&o.Messages, 1)
