@@ -77,8 +77,6 @@ type Client struct {
 	over  *SessionError
 	reset bool // RSET must come before the next MAIL
 
-	transactions int
-
 	mu      sync.Mutex // guards what follows, and the order of deadlines
 	aborted bool
 	closing bool
@@ -98,9 +96,6 @@ func (c *Client) Extensions() *Extensions { return &c.ext }
 
 // TLS describes the encryption, "TLS1.3/TLS_AES_128_GCM_SHA256"; empty in clear.
 func (c *Client) TLS() string { return c.tls }
-
-// Transactions returns how many transactions were begun: MAIL was sent.
-func (c *Client) Transactions() int { return c.transactions }
 
 // Greeting waits for the first reply (RFC 5321 §3.1). The session goes on only when it
 // is a 2xx.

@@ -136,10 +136,8 @@ func (c *Client) closeWrite() {
 
 // drain reads the raw stream to its end, within the deadline that is armed.
 func (c *Client) drain() {
-	b := c.buffer()
-	defer c.drop()
 	for n := 0; n < maxDrain; {
-		k, err := c.raw.Read(b.b[:])
+		k, err := c.raw.Read(c.rr.buf)
 		if n += k; err != nil {
 			return
 		}
