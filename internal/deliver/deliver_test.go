@@ -182,6 +182,9 @@ func tell(e sched.Event) string {
 		if e.Reply.IsZero() {
 			return fmt.Sprintf("closed: %v", e.Class)
 		}
+		if e.Reply.Stage == mail.StageNone {
+			return fmt.Sprintf("closed: %v: %s", e.Class, e.Reply)
+		}
 		return fmt.Sprintf("closed: %v: %s: %s", e.Class, e.Reply.Stage, e.Reply)
 	}
 	return fmt.Sprintf("%T", e)

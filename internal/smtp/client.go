@@ -172,7 +172,16 @@ func (c *Client) quiet(stage mail.Stage) *SessionError {
 	if _, err := c.next(stage, time.Second); err != nil {
 		return err
 	}
+	return c.unasked(stage)
+}
+
+// unasked ends the session for the reply that was just read and that answers nothing.
+func (c *Client) unasked(stage mail.Stage) *SessionError {
 	rep := c.rr.Reply(stage)
+	if rep.Code == 421 {
+		c.over = &SessionError{Kind: EndSaid, Reply: rep}
+		return c.over
+	}
 	return c.fail(stage, "before the command", protocolError("a reply to nothing: %q", clip([]byte(rep.String()), 80)))
 }
 
@@ -225,7 +234,7 @@ type clientSource struct{ c *Client }
 func (s clientSource) Read(p []byte) (int, error) {
 	c := s.c
 	if c.wait >= 0 {
-		if err := c.arm(c.raw.SetReadDeadline, c.wait); err != nil {
+		if err := c.arm(armRead, c.wait); err != nil {
 			return 0, err
 		}
 		c.wait = -1
@@ -235,14 +244,30 @@ func (s clientSource) Read(p []byte) (int, error) {
 
 // arm sets a deadline unless the session has been aborted: a later deadline must not
 // undo the one that Abort has set.
-func (c *Client) arm(set func(time.Time) error, d time.Duration) error {
+func (c *Client) arm(what direction, d time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.aborted && !c.closing {
 		return errAborted
 	}
-	return set(time.Now().Add(d))
+	at := time.Now().Add(d)
+	switch what {
+	case armRead:
+		return c.raw.SetReadDeadline(at)
+	case armWrite:
+		return c.raw.SetWriteDeadline(at)
+	}
+	return c.raw.SetDeadline(at)
 }
+
+// direction is what a deadline is for.
+type direction uint8
+
+const (
+	armRead direction = iota
+	armWrite
+	armBoth
+)
 
 // connectionState describes an encrypted connection.
 func connectionState(s tls.ConnectionState) string {

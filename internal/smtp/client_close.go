@@ -43,12 +43,7 @@ func (c *Client) Idle() error {
 	c.mu.Unlock()
 	switch {
 	case err == nil:
-		rep := c.rr.Reply(mail.StageNone)
-		c.over = &SessionError{Kind: EndProtocol, Reply: rep}
-		if rep.Code == 421 {
-			c.over.Kind = EndSaid
-		}
-		return c.over
+		return c.unasked(mail.StageNone)
 	case woken && errors.Is(err, os.ErrDeadlineExceeded):
 		return nil
 	}
