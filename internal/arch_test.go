@@ -49,6 +49,7 @@ var arrows = map[string][]string{
 	"admin/client":    {"sched"},
 	"sim":             {"*"},
 	"sink":            {"mail", "smtp"},
+	"load":            {"mail", "smtp"},
 	"server":          {"*"},
 }
 
