@@ -47,7 +47,7 @@ func TestClients(t *testing.T) {
 	swaks := func(to, id string, args ...string) (string, int) {
 		return rig.Run(t, 30*time.Second, append([]string{
 			rig.Tool(t, "swaks"), "--server", to, "--from", "a@source.test", "--to", "u@one.test",
-			"--helo", "client.test", "--header", "Message-ID: <" + id + ">",
+			"--helo", "client.test", "--header", "Message-Id: <" + id + ">",
 		}, args...)...)
 	}
 	for _, c := range []struct {

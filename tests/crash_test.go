@@ -68,7 +68,7 @@ func TestKilledUnderLoad(t *testing.T) {
 func TestStoppedUnderLoad(t *testing.T) {
 	random := seed(t)
 	port := rig.Port(t, "127.0.0.24")
-	sink := rig.StartSink(t, port, []string{"127.0.0.24"}, "--latency", "5ms", "--think", "20ms")
+	sink := rig.StartSink(t, port, []string{"127.0.0.24"}, "--latency", "5ms", "--think", "5ms")
 	server := rig.NewServer(t, oneHost("one.test", "127.0.0.24"), port, eight+"drain_timeout = 5\n").Start(t)
 	sender := rig.StartSender(t, server.SMTP, "u@one.test", 10, 2048, 0)
 	for range rig.Sample(20, 3) {
