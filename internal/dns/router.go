@@ -22,6 +22,7 @@ const (
 	maxHostsLooked = 32 // hosts whose addresses are looked up
 	lookTogether   = 8  // of them at the same time
 	longest        = 24 * time.Hour
+	resolveExpiry  = time.Minute
 )
 
 // Router turns a domain into the hosts that its mail may go to. Its fields are set
@@ -52,13 +53,16 @@ func (r *Router) Seed(source rand.Source) {
 }
 
 // Resolve answers one question of the scheduler (RFC 5321 §5). It never fails: what goes
-// wrong is in the answer's Class and Reply. It returns when ctx ends.
+// wrong is in the answer's Class and Reply. It returns when ctx
+// ends, after a minute at most.
 func (r *Router) Resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
 	s := q.Policy.Session
 	t := &trip{router: r, q: q, session: s, port: s.Port, ttl: longest}
 	if t.port == 0 {
 		t.port = 25
 	}
+	ctx, cancel := context.WithTimeout(ctx, resolveExpiry)
+	defer cancel()
 	literal, isLiteral := mail.Literal(q.Domain)
 	switch {
 	case !s.UseIPv4 && !s.UseIPv6:
@@ -66,7 +70,7 @@ func (r *Router) Resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
 	case s.Gateway != "":
 		t.toGateway(ctx)
 	case isLiteral:
-		t.toLiteral(literal)
+		t.toLiteral(ctx, literal)
 	default:
 		t.toDomain(ctx)
 	}
@@ -223,7 +227,7 @@ func RequiredTLS(s *policy.Session) sched.TLS {
 }
 
 // toLiteral routes [192.0.2.1]: to that address, and to no other (RFC 5321 §4.1.3).
-func (t *trip) toLiteral(a netip.Addr) {
+func (t *trip) toLiteral(ctx context.Context, a netip.Addr) {
 	h := &host{name: t.q.Domain, port: t.port, ttl: longest}
 	if a.Is4() && !t.session.UseIPv4 || a.Is6() && !t.session.UseIPv6 {
 		t.fail(mail.ClassDeferred, "4.4.4", unusableFamily(t.q.Binding, t.q.Domain, a))
@@ -231,7 +235,7 @@ func (t *trip) toLiteral(a netip.Addr) {
 	}
 	h.use([]netip.Addr{a}, t.session, t.router.Own)
 	if len(h.addresses) == 0 {
-		t.explain(context.Background(), []*host{h}, false)
+		t.explain(ctx, []*host{h}, false)
 		return
 	}
 	t.add(h)
