@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func bindingCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "binding", Short: "List and show bindings with their connections"}
+	cmd.AddCommand(bindingList(), bindingShow())
+	return cmd
+}
+
+func bindingList() *cobra.Command {
+	var c control
+	return c.command(&cobra.Command{
+		Use: "list", Args: cobra.NoArgs,
+		Short:   "List the bindings with connections, limit and mail",
+		Example: "  sluice binding list",
+	}, func(cmd *cobra.Command, _ []string) error {
+		list, err := c.client.Bindings()
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return c.print(cmd.OutOrStdout(), list)
+		}
+		t := table(cmd.OutOrStdout())
+		fmt.Fprintln(t, "BINDING\tGROUP\tCONNECTIONS\tQUEUED\tREADY\tSTATE")
+		for _, b := range list {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\n", printable(b.Binding), or(printable(b.Group), "-"), use(b.Conns, b.Limit), b.Queued, b.Ready, or(printable(b.Trouble), "ok"))
+		}
+		return t.Flush()
+	})
+}
+
+func bindingShow() *cobra.Command {
+	var c control
+	return c.command(&cobra.Command{
+		Use: "show NAME", Args: cobra.ExactArgs(1),
+		Short:   "Show a binding's connections, in all and by domain",
+		Example: "  sluice binding show ip-1",
+	}, func(cmd *cobra.Command, args []string) error {
+		list, err := c.client.Bindings()
+		if err != nil {
+			return err
+		}
+		for _, b := range list {
+			if b.Binding != args[0] {
+				continue
+			}
+			if c.json {
+				return c.print(cmd.OutOrStdout(), b)
+			}
+			t := table(cmd.OutOrStdout())
+			fmt.Fprintf(t, "binding: %s\n", printable(b.Binding))
+			fmt.Fprintf(t, "connections: %s\n", use(b.Conns, b.Limit))
+			fmt.Fprintf(t, "queued: %d\nready: %d\n", b.Queued, b.Ready)
+			if b.Trouble != "" {
+				fmt.Fprintf(t, "trouble: %s\n", printable(b.Trouble))
+			}
+			for _, d := range b.Domains {
+				fmt.Fprintf(t, "  %s\tconnections: %s\n", printable(d.Domain), use(d.Conns, d.Limit))
+			}
+			return t.Flush()
+		}
+		return fmt.Errorf("no binding %q; `sluice binding list` shows them", args[0])
+	})
+}
