@@ -85,3 +85,11 @@ type Totals struct {
 	Connections int           `json:"connections"`
 	Oldest      time.Duration `json:"-"`
 }
+
+// DomainView is a domain over all bindings.
+type DomainView struct {
+	Domain string      `json:"domain"`
+	Queues []QueueView `json:"queues"`
+	Hosts  []HostView  `json:"hosts"`
+	Conns  int         `json:"connections"`
+}
