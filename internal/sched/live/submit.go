@@ -98,26 +98,3 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 	return ev
 }
 
-// Reload gives the machine a new configuration: for every binding, domain and host
-// that it knows, resolved outside the lock, then applied as one event. Names that
-// arrive meanwhile carry the old generation in Submit and are resolved again there;
-// those that arrived between the listing and the change are caught by a second pass.
-func (d *Driver) Reload(gen uint64, server policy.Server, tenants map[string]int, resolve func(sched.Names) ([]sched.QueuePolicy, []sched.HostPolicy)) {
-	for range 2 {
-		ev := sched.PolicyChanged{Generation: gen, Server: server, Tenants: tenants}
-		for cursor := ""; ; {
-			var page sched.Names
-			d.View(func(m *sched.Machine, _ int64) { page = m.Names(cursor, 1000) })
-			q, h := resolve(page)
-			ev.Queues = append(ev.Queues, q...)
-			ev.Hosts = append(ev.Hosts, h...)
-			if cursor = page.Next; cursor == "" {
-				break
-			}
-		}
-		d.mu.Lock()
-		d.gen = gen
-		d.step(ev)
-		d.mu.Unlock()
-	}
-}
