@@ -42,29 +42,23 @@ func bindingShow() *cobra.Command {
 		Short:   "Show a binding's connections, in all and by domain",
 		Example: "  sluice binding show ip-1",
 	}, func(cmd *cobra.Command, args []string) error {
-		list, err := c.client.Bindings()
+		b, err := c.client.Binding(args[0])
 		if err != nil {
 			return err
 		}
-		for _, b := range list {
-			if b.Binding != args[0] {
-				continue
-			}
-			if c.json {
-				return c.print(cmd.OutOrStdout(), b)
-			}
-			t := table(cmd.OutOrStdout())
-			fmt.Fprintf(t, "binding: %s\n", printable(b.Binding))
-			fmt.Fprintf(t, "connections: %s\n", use(b.Conns, b.Limit))
-			fmt.Fprintf(t, "queued: %d\nready: %d\n", b.Queued, b.Ready)
-			if b.Trouble != "" {
-				fmt.Fprintf(t, "trouble: %s\n", printable(b.Trouble))
-			}
-			for _, d := range b.Domains {
-				fmt.Fprintf(t, "  %s\tconnections: %s\n", printable(d.Domain), use(d.Conns, d.Limit))
-			}
-			return t.Flush()
+		if c.json {
+			return c.print(cmd.OutOrStdout(), b)
 		}
-		return fmt.Errorf("no binding %q; `sluice binding list` shows them", args[0])
+		t := table(cmd.OutOrStdout())
+		fmt.Fprintf(t, "binding: %s\n", printable(b.Binding))
+		fmt.Fprintf(t, "connections: %s\n", use(b.Conns, b.Limit))
+		fmt.Fprintf(t, "queued: %d\nready: %d\n", b.Queued, b.Ready)
+		if b.Trouble != "" {
+			fmt.Fprintf(t, "trouble: %s\n", printable(b.Trouble))
+		}
+		for _, d := range b.Domains {
+			fmt.Fprintf(t, "  %s\tconnections: %s\n", printable(d.Domain), use(d.Conns, d.Limit))
+		}
+		return t.Flush()
 	})
 }

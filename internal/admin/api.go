@@ -25,6 +25,7 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/queues", a.queues)
 	mux.HandleFunc("GET /v1/explain", a.explain)
 	mux.HandleFunc("GET /v1/bindings", a.bindings)
+	mux.HandleFunc("GET /v1/bindings/{name}", a.binding)
 	mux.HandleFunc("GET /v1/domains/{name}", a.domain)
 	mux.HandleFunc("GET /v1/messages/{id}", a.message)
 	mux.HandleFunc("GET /v1/config/eval", a.eval)
@@ -40,8 +41,8 @@ type api struct {
 
 func (a *api) status(w http.ResponseWriter, _ *http.Request) { a.reply(w, a.b.Status()) }
 
-// QueuePage is one page of queues; Next is the name to ask after for the next one,
-// empty at the end.
+// QueuePage is one page of queues; Next is the cursor of the next one, empty at the
+// end.
 type QueuePage struct {
 	Queues []sched.QueueView `json:"queues"`
 	Next   string            `json:"next"`
@@ -57,10 +58,8 @@ func (a *api) queues(w http.ResponseWriter, r *http.Request) {
 		}
 		n = v
 	}
-	out := QueuePage{Queues: a.b.Queues(r.FormValue("after"), n)}
-	if len(out.Queues) == n {
-		out.Next = out.Queues[n-1].Queue
-	}
+	var out QueuePage
+	out.Queues, out.Next = a.b.Queues(r.FormValue("after"), n)
 	if out.Queues == nil {
 		out.Queues = []sched.QueueView{}
 	}
@@ -72,6 +71,10 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) bindings(w http.ResponseWriter, _ *http.Request) { a.reply(w, a.b.Bindings()) }
+
+func (a *api) binding(w http.ResponseWriter, r *http.Request) {
+	a.answer(w)(a.b.Binding(r.PathValue("name")))
+}
 
 func (a *api) domain(w http.ResponseWriter, r *http.Request) {
 	a.answer(w)(a.b.Domain(r.PathValue("name")))

@@ -18,12 +18,16 @@ var ErrRefused = errors.New("refused")
 // Backend is what the API needs of the server. Safe for concurrent use.
 type Backend interface {
 	Status() Status
-	// Queues lists queues in the order of their names after the given one, at most n.
-	Queues(after string, n int) []sched.QueueView
+	// Queues lists at most n queues after the cursor ("" begins) and gives the cursor of
+	// the next page, empty at the end.
+	Queues(cursor string, n int) ([]sched.QueueView, string)
 	// Explain answers for a queue (domain/binding[/tenant]), a domain (all its queues) or a
 	// message ID (the queues of its recipients).
 	Explain(subject string) ([]sched.Explanation, error)
+	// Bindings lists all bindings, by name, without their domains.
 	Bindings() []sched.BindingView
+	// Binding shows one with its domains.
+	Binding(name string) (sched.BindingView, error)
 	Domain(name string) (Domain, error)
 	Message(id string) (Message, error)
 	// Eval answers `config eval` for the running configuration.

@@ -74,6 +74,11 @@ func (c *Client) Bindings() ([]sched.BindingView, error) {
 	return get[[]sched.BindingView](c, "/v1/bindings", nil)
 }
 
+// Binding shows one binding with its domains.
+func (c *Client) Binding(name string) (sched.BindingView, error) {
+	return get[sched.BindingView](c, "/v1/bindings/"+url.PathEscape(name), nil)
+}
+
 // Domain shows a domain's hosts and connections.
 func (c *Client) Domain(name string) (admin.Domain, error) {
 	return get[admin.Domain](c, "/v1/domains/"+url.PathEscape(name), nil)
