@@ -31,6 +31,9 @@ type Snapshot struct {
 	SuspendAll            bool
 
 	Root *Scope // the tree of stanzas, for Eval
+
+	scopes map[string]*Scope // stanza of each declared binding
+	groups map[string]*Scope
 }
 
 // Binding is a virtual MTA: a source address, a name, its own queues.

@@ -1,0 +1,86 @@
+package classify
+
+import (
+	"strings"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+)
+
+// Effect is what a reply, or its absence, means for the connection and whom it speaks of.
+type Effect uint8
+
+const (
+	EffectNone Effect = iota // the session goes on, or ended in good order
+	EffectBusy               // the receiver has enough connections of ours: fewer, slower
+	EffectHost               // the host is in trouble: leave it alone for a while
+	EffectTLS                // encryption did not come about
+)
+
+var effectNames = [...]string{"none", "busy", "host", "tls"}
+
+func (e Effect) String() string {
+	if int(e) < len(effectNames) {
+		return effectNames[e]
+	}
+	return "unknown"
+}
+
+// Opening returns the effect of what ended a session before it was ready: a reply to the
+// greeting, EHLO or STARTTLS that is no 2xx, or no reply. 421 is how a receiver says
+// that it does not want a further connection now; any other refusal is the host's.
+func Opening(r mail.Reply) Effect {
+	switch {
+	case r.Stage == mail.StageSTARTTLS || r.Stage == mail.StageTLS:
+		return EffectTLS
+	case r.Code == 421:
+		return EffectBusy
+	case r.Class() == 2:
+		return EffectNone
+	}
+	return EffectHost
+}
+
+// Ending returns the effect of what ended a session that was ready. timeout: the
+// receiver fell silent. delivered: it had taken at least one message.
+//
+//   - 421 between transactions or to MAIL, when nothing is in flight: busy, unless the
+//     receiver only closes a connection that was idle for too long.
+//   - 421 later is about the message; the session ended in good order.
+//   - Silence is the host's, and so is a session that is lost before it took anything.
+//     What is lost after the content was on its way may be the content's fault.
+func Ending(r mail.Reply, timeout, delivered bool) Effect {
+	switch {
+	case r.Code == 421:
+		if (r.Stage == mail.StageNone || r.Stage == mail.StageMail || r.Stage == mail.StageRset) && !idleFarewell(r) {
+			return EffectBusy
+		}
+		return EffectNone
+	case timeout:
+		return EffectHost
+	case r.Code != 0 || delivered:
+		return EffectNone
+	}
+	switch r.Stage {
+	case mail.StageMail, mail.StageRcpt, mail.StageData:
+		return EffectHost
+	}
+	return EffectNone
+}
+
+// idleFarewell reports whether a 421 only says that the connection was idle for too
+// long (RFC 3463: X.4.2 bad connection).
+func idleFarewell(r mail.Reply) bool {
+	if r.Stage != mail.StageNone {
+		return false
+	}
+	if strings.HasSuffix(r.Enhanced, ".4.2") || strings.HasSuffix(r.Enhanced, ".4.1") {
+		return true
+	}
+	text := strings.ToLower(r.Text)
+	for _, s := range [...]string{"timeout", "timed out", "time out", "idle"} {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}

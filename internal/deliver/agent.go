@@ -1,0 +1,116 @@
+package deliver
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/smtp"
+)
+
+// Message is a message open for reading: what the spool gives.
+type Message interface {
+	Envelope() *mail.Envelope
+	Size() int64
+	Bytes() []byte // the whole content when it is in memory, else nil
+	io.ReaderAt
+	Close()
+}
+
+// Config is what an Agent works with.
+type Config struct {
+	// Events takes each event. Called from the connections' goroutines; it may wait for
+	// the scheduler's lock but for nothing that waits for a connection.
+	Events func(sched.Event)
+	// Open opens a message of the spool.
+	Open func(mail.ID) (Message, error)
+	// TLS makes configurations; nil: one that trusts the system's roots.
+	TLS *smtp.ClientTLS
+	// OwnListener reports whether an address is one that this server listens on; nil: none
+	// is. Mail for it would come back to us.
+	OwnListener func(netip.AddrPort) bool
+	// Now is the wall clock, for the times of attempts; nil: time.Now.
+	Now func() time.Time
+	// Dial connects; nil: TCP. For tests.
+	Dial func(ctx context.Context, c *sched.Connect) (net.Conn, error)
+}
+
+// Agent runs connections. Its methods do not block and may be called by any goroutine;
+// actions of one connection are to be given in their order.
+type Agent struct {
+	cfg   Config
+	mu    sync.Mutex
+	conns map[sched.ConnID]*conn
+	wg    sync.WaitGroup
+}
+
+// New returns an Agent without connections.
+func New(cfg Config) *Agent {
+	if cfg.TLS == nil {
+		cfg.TLS = smtp.NewClientTLS(nil)
+	}
+	if cfg.OwnListener == nil {
+		cfg.OwnListener = func(netip.AddrPort) bool { return false }
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = dial
+	}
+	return &Agent{cfg: cfg, conns: map[sched.ConnID]*conn{}}
+}
+
+// Start begins a connection. Answered by Connected or ConnectFailed, and by one Closed.
+func (a *Agent) Start(action sched.Connect) {
+	c := newConn(a, action)
+	a.mu.Lock()
+	a.conns[action.Conn] = c
+	a.mu.Unlock()
+	a.wg.Add(1)
+	go func() {
+		defer a.wg.Done()
+		c.run()
+	}()
+}
+
+// Deliver hands a part to a connection. One that has ended meanwhile gives it back.
+func (a *Agent) Deliver(action sched.Deliver) {
+	if c := a.find(action.Conn); c == nil || !c.give(action) {
+		a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part})
+	}
+}
+
+// Close ends a connection; nothing happens to one that has ended.
+func (a *Agent) Close(action sched.Close) {
+	if c := a.find(action.Conn); c != nil {
+		c.end(action.How)
+	}
+}
+
+// Wait returns when every connection has ended.
+func (a *Agent) Wait() { a.wg.Wait() }
+
+// Connections returns how many connections have not ended.
+func (a *Agent) Connections() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.conns)
+}
+
+func (a *Agent) find(id sched.ConnID) *conn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.conns[id]
+}
+
+func (a *Agent) forget(id sched.ConnID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.conns, id)
+}

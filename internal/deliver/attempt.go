@@ -1,0 +1,103 @@
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/classify"
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/smtp"
+)
+
+// attempt sends a part and reports it; not nil: the connection came to its end by it.
+func (c *conn) attempt(part sched.Deliver) *ending {
+	started := c.agent.cfg.Now()
+	msg, err := c.agent.cfg.Open(part.Message)
+	if err != nil {
+		c.unopened(part, started, err)
+		return nil
+	}
+	defer msg.Close()
+	tx := &c.tx
+	tx.Envelope, tx.Recipients, tx.Content = msg.Envelope(), part.Recipients, msg
+	err = c.client.Transact(tx)
+	tx.Content = nil
+	if err != nil && c.notBegun(tx, err) {
+		c.emit(sched.Returned{Conn: c.action.Conn, Part: part.Part})
+		return c.over(err)
+	}
+	c.done++
+	c.emit(sched.Attempted{
+		Conn: c.action.Conn, Part: part.Part,
+		Outcomes: c.outcomes(part, tx),
+		Attempt:  c.describe(tx.Envelope, started),
+	})
+	if err != nil {
+		return c.over(err)
+	}
+	return nil
+}
+
+// notBegun reports whether a session ended before the receiver had to do with the part:
+// nothing was sent, or a connection that had been used was closed, or left with a 421,
+// before MAIL was answered. On an unused connection that is an attempt: otherwise a
+// receiver that does so always would be tried without end.
+func (c *conn) notBegun(tx *smtp.Transaction, err error) bool {
+	var se *smtp.SessionError
+	if !errors.As(err, &se) {
+		return false
+	}
+	if !tx.Sent {
+		return se.Kind == smtp.EndAborted || c.done > 0
+	}
+	return c.done > 0 && !tx.Judged && (se.Kind == smtp.EndLost || se.Kind == smtp.EndSaid)
+}
+
+// outcomes classes the results: every recipient has one.
+func (c *conn) outcomes(part sched.Deliver, tx *smtp.Transaction) []mail.Outcome {
+	out := make([]mail.Outcome, len(part.Recipients))
+	for i := range out {
+		r := &tx.Results[i]
+		class := classify.Recipient(r.Reply, r.Ahead)
+		if tx.Unreadable != nil && r.Reply.Code == 0 {
+			class = mail.ClassLocal
+		}
+		if class == mail.ClassDelivered {
+			c.delivered = true
+		}
+		out[i] = mail.Outcome{Recipient: part.Recipients[i], Class: class, Reply: r.Reply}
+	}
+	return out
+}
+
+// unopened reports a part whose message could not be read at all.
+func (c *conn) unopened(part sched.Deliver, started time.Time, err error) {
+	rep := mail.Reply{
+		Enhanced: "4.3.0", Stage: mail.StageMail,
+		Text: fmt.Sprintf("open message %s: %v", part.Message, err),
+	}
+	out := make([]mail.Outcome, len(part.Recipients))
+	for i, r := range part.Recipients {
+		out[i] = mail.Outcome{Recipient: r, Class: mail.ClassLocal, Reply: rep}
+	}
+	c.emit(sched.Attempted{
+		Conn: c.action.Conn, Part: part.Part, Outcomes: out,
+		Attempt: c.describe(nil, started),
+	})
+}
+
+// describe tells the edges about the attempt. env is nil when it could not be read.
+func (c *conn) describe(env *mail.Envelope, started time.Time) *mail.Attempt {
+	return &mail.Attempt{
+		Envelope: env,
+		Started:  started.UnixNano(),
+		Ended:    c.agent.cfg.Now().UnixNano(),
+		Host:     c.action.Host,
+		Remote:   c.remote,
+		Local:    c.local,
+		Ehlo:     c.client.Extensions().Lines,
+		TLS:      c.client.TLS(),
+	}
+}

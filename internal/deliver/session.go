@@ -1,0 +1,139 @@
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/sluice-mta/sluice/internal/classify"
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/smtp"
+)
+
+// open dials and brings the session to the point where mail can be sent; nil: it did.
+func (c *conn) open() *ending {
+	s := c.action.Policy.Session
+	if end := c.prohibited(s); end != nil {
+		return end
+	}
+	socket, err := c.agent.cfg.Dial(c.ctx, &c.action)
+	if err != nil {
+		class, reply := dialFailure(err, &c.action)
+		if c.ctx.Err() != nil {
+			class = sched.ConnectAborted
+		}
+		return &ending{class: class, reply: reply}
+	}
+	c.local = addrPort(socket.LocalAddr()).Addr()
+	c.remote = netip.AddrPortFrom(c.action.Address, c.action.Port)
+	if !c.begin(smtp.NewClient(socket, timeouts(s))) {
+		return &ending{class: sched.ConnectAborted}
+	}
+	rep, err := c.client.Greeting()
+	if end := opening(rep, err); end != nil {
+		return end
+	}
+	rep, err = c.client.Hello(s.EHLO)
+	if end := opening(rep, err); end != nil {
+		return end
+	}
+	return c.encrypt(s)
+}
+
+// encrypt does what the Connect says about TLS. A failure is not made up for on this
+// connection: going on in clear is a new decision of the scheduler's.
+func (c *conn) encrypt(s *policy.Session) *ending {
+	want := c.action.TLS
+	if want == sched.TLSNo {
+		return nil
+	}
+	if !c.client.Extensions().StartTLS {
+		if want == sched.TLSIfAvailable {
+			return nil
+		}
+		return &ending{class: sched.ConnectTLS, quit: true, reply: mail.Reply{
+			Enhanced: "4.7.4", Stage: mail.StageSTARTTLS,
+			Text: fmt.Sprintf("TLS is required for the host %s, and it does not offer STARTTLS", c.action.Host),
+		}}
+	}
+	rep, err := c.client.StartTLS(c.agent.cfg.TLS.Config(c.action.Host, verify(want)))
+	if end := opening(rep, err); end != nil {
+		return end
+	}
+	rep, err = c.client.Hello(s.EHLO)
+	return opening(rep, err)
+}
+
+func verify(t sched.TLS) smtp.ClientVerify {
+	switch t {
+	case sched.TLSVerifyCA:
+		return smtp.ClientVerifyCA
+	case sched.TLSVerifyHost:
+		return smtp.ClientVerifyHost
+	}
+	return smtp.ClientVerifyNone
+}
+
+// opening judges a step of the opening; nil: it goes on.
+func opening(rep mail.Reply, err error) *ending {
+	if err == nil && rep.Class() == 2 {
+		return nil
+	}
+	end := &ending{class: connectClass(classify.Opening(rep)), reply: rep, quit: err == nil}
+	var se *smtp.SessionError
+	if errors.As(err, &se) && se.Kind == smtp.EndAborted {
+		end.class = sched.ConnectAborted
+	}
+	return end
+}
+
+// over judges what ended a session that was ready.
+func (c *conn) over(err error) *ending {
+	var se *smtp.SessionError
+	if !errors.As(err, &se) {
+		return &ending{class: sched.ConnectHost, reply: mail.Reply{Text: err.Error()}}
+	}
+	end := &ending{reply: se.Reply}
+	switch se.Kind {
+	case smtp.EndAborted:
+		end.class = sched.ConnectAborted
+	case smtp.EndLocal:
+		end.class = sched.ConnectOK
+	default:
+		end.class = connectClass(classify.Ending(se.Reply, se.Kind == smtp.EndTimeout, c.delivered))
+	}
+	return end
+}
+
+func connectClass(e classify.Effect) sched.ConnectClass {
+	switch e {
+	case classify.EffectBusy:
+		return sched.ConnectBusy
+	case classify.EffectHost:
+		return sched.ConnectHost
+	case classify.EffectTLS:
+		return sched.ConnectTLS
+	case classify.EffectNone:
+	}
+	return sched.ConnectOK
+}
+
+func timeouts(s *policy.Session) smtp.ClientTimeouts {
+	return smtp.ClientTimeouts{
+		Greeting: s.GreetingTimeout, EHLO: s.EHLOTimeout, TLS: s.TLSTimeout,
+		Mail: s.MailTimeout, Rcpt: s.RcptTimeout, Data: s.DataTimeout,
+		DataBlock: s.DataBlockTimeout, Body: s.BodyTimeout,
+		Rset: s.RsetTimeout, Quit: s.QuitTimeout,
+	}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

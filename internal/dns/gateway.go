@@ -1,0 +1,53 @@
+package dns
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+)
+
+// Gateway is the option gateway: the host that takes all mail instead of the MX hosts.
+type Gateway struct {
+	Host    string     // canonical name; empty when Address is valid
+	Address netip.Addr // when an address was given
+	Port    uint16     // 0: remote_smtp_port
+	// Implicit says that TLS begins with the first byte (smtps://).
+	Implicit bool
+}
+
+// ParseGateway reads "host", "host:port", "smtps://host[:port]"; a host may be a name, an
+// IPv4 address, or an IPv6 address in brackets.
+func ParseGateway(s string) (Gateway, error) {
+	var g Gateway
+	host := s
+	if i := len("smtps://"); len(s) > i && strings.EqualFold(s[:i], "smtps://") {
+		g.Implicit, g.Port, host = true, 465, s[i:]
+	}
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		g.Address = a.Unmap()
+		return g, nil
+	}
+	if at := strings.LastIndexByte(host, ':'); at >= 0 {
+		port, err := strconv.ParseUint(host[at+1:], 10, 16)
+		if err != nil || port == 0 {
+			return Gateway{}, fmt.Errorf("gateway %q: %w", s, errGatewayPort)
+		}
+		g.Port, host = uint16(port), host[:at]
+	}
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.Zone() == "" {
+		g.Address = a.Unmap()
+		return g, nil
+	}
+	name, err := mail.CanonicalDomain(host)
+	if err != nil {
+		return Gateway{}, fmt.Errorf("gateway %q: %w", s, err)
+	}
+	g.Host = name
+	return g, nil
+}
+
+var errGatewayPort = errors.New("the port is a number from 1 to 65535")

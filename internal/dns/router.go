@@ -1,0 +1,273 @@
+package dns
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sched"
+)
+
+// Bounds of one resolution.
+const (
+	maxHostsLooked = 32 // hosts whose addresses are looked up
+	lookTogether   = 8  // of them at the same time
+	longest        = 24 * time.Hour
+)
+
+// Router turns a domain into the hosts that its mail may go to. Its fields are set
+// before first use and not changed after. Safe for concurrent use.
+type Router struct {
+	Resolver *Resolver
+	Now      func() int64 // ns of CLOCK_BOOTTIME
+
+	// HostPolicy gives the limits of connections from a binding to a host.
+	HostPolicy func(binding, host string, addrs []netip.Addr) *policy.Host
+	// Own reports whether an address and port is one of our listeners (see Listeners). May
+	// be nil.
+	Own func(netip.AddrPort) bool
+
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+// Seed sets the source of the order among hosts of equal preference. Without it the
+// order is that of seed 0.
+func (r *Router) Seed(source rand.Source) {
+	r.mu.Lock()
+	r.random = rand.New(source)
+	r.mu.Unlock()
+}
+
+// Resolve answers one question of the scheduler (RFC 5321 §5). It never fails: what goes
+// wrong is in the answer's Class and Reply. It returns when ctx ends.
+func (r *Router) Resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
+	s := q.Policy.Session
+	t := &trip{router: r, q: q, session: s, port: s.Port, ttl: longest}
+	if t.port == 0 {
+		t.port = 25
+	}
+	literal, isLiteral := mail.Literal(q.Domain)
+	switch {
+	case !s.UseIPv4 && !s.UseIPv6:
+		t.fail(mail.ClassLocal, "4.3.5", "binding "+q.Binding+" can use neither IPv4 nor IPv6: see bind_address and use_ipv6")
+	case s.Gateway != "":
+		t.toGateway(ctx)
+	case isLiteral:
+		t.toLiteral(literal)
+	default:
+		t.toDomain(ctx)
+	}
+	t.out.Binding, t.out.Domain = q.Binding, q.Domain
+	t.out.Until = r.Now() + int64(t.ttl)
+	return t.out
+}
+
+// trip is one resolution on its way.
+type trip struct {
+	router  *Router
+	q       sched.Resolve
+	session *policy.Session
+	port    uint16
+	ttl     time.Duration // of all that the answer rests on
+	out     sched.Resolved
+}
+
+func (t *trip) fail(class mail.Class, status, text string) {
+	if class == mail.ClassLocal || class == mail.ClassDeferred {
+		t.ttl = min(t.ttl, failureKeep)
+	}
+	t.out.Hosts = nil
+	t.out.Class = class
+	t.out.Reply = mail.Reply{Enhanced: status, Text: text, Stage: mail.StageResolve}
+}
+
+// failLookup turns an unanswered question into a class: our resolvers' silence is our own.
+func (t *trip) failLookup(err error, status string) {
+	if IsLocal(err) || errors.Is(err, context.Canceled) {
+		t.fail(mail.ClassLocal, "4.4.3", err.Error())
+		return
+	}
+	t.fail(mail.ClassDeferred, status, err.Error())
+}
+
+func (t *trip) toDomain(ctx context.Context) {
+	mx, err := t.router.Resolver.Lookup(ctx, t.q.Domain, TypeMX)
+	if err != nil {
+		t.failLookup(err, "4.4.3")
+		return
+	}
+	t.ttl = min(t.ttl, mx.TTL)
+	switch {
+	case mx.Status == NoDomain:
+		t.fail(mail.ClassRefused, "5.1.2", "domain "+t.q.Domain+" does not exist")
+	case mx.Status == NoData:
+		// No MX: the domain is its own host (RFC 5321 §5.1).
+		t.route(ctx, []*host{{name: t.q.Domain, port: t.port}}, true)
+	case len(mx.MX) == 1 && mx.MX[0].Host == ".":
+		t.fail(mail.ClassRefused, "5.1.10", "domain "+t.q.Domain+" accepts no mail (null MX)")
+	default:
+		t.route(ctx, t.router.order(mx.MX, t.port), false)
+	}
+}
+
+// order makes hosts of MX records, best preference first, equals in random order.
+func (r *Router) order(mx []MX, port uint16) []*host {
+	hosts := make([]*host, 0, len(mx))
+	for _, m := range mx {
+		if m.Host != "." { // beside other records it says nothing (RFC 7505 §3)
+			hosts = append(hosts, &host{name: m.Host, preference: m.Preference, port: port})
+		}
+	}
+	r.mu.Lock()
+	if r.random == nil {
+		r.random = rand.New(rand.NewPCG(0, 0))
+	}
+	r.random.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
+	r.mu.Unlock()
+	slices.SortStableFunc(hosts, func(a, b *host) int { return cmp.Compare(a.preference, b.preference) })
+	return hosts
+}
+
+// route looks hosts up, one preference after the other, until there are enough. When we
+// are among the hosts of a preference, it and all worse ones are left out: mail must
+// only go towards a better one (RFC 5321 §5.1).
+func (t *trip) route(ctx context.Context, hosts []*host, implicit bool) {
+	enough := max(t.q.Policy.MaxMXHosts, 1)
+	var looked, usable []*host
+	for len(hosts) > 0 && len(usable) < enough && len(looked) < maxHostsLooked {
+		n := 1
+		for n < len(hosts) && hosts[n].preference == hosts[0].preference {
+			n++
+		}
+		group := hosts[:min(n, maxHostsLooked-len(looked))]
+		hosts = hosts[n:]
+		t.look(ctx, group)
+		looked = append(looked, group...)
+		if slices.ContainsFunc(group, func(h *host) bool { return h.own.IsValid() }) {
+			break
+		}
+		for _, h := range group {
+			if len(h.addresses) > 0 {
+				usable = append(usable, h)
+			}
+		}
+	}
+	if len(usable) == 0 {
+		t.explain(ctx, looked, implicit)
+		return
+	}
+	for _, h := range usable[:min(len(usable), enough)] {
+		t.add(h)
+	}
+}
+
+func (t *trip) look(ctx context.Context, group []*host) {
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, lookTogether)
+	for _, h := range group {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			t.router.look(ctx, h, t.session)
+		})
+	}
+	wait.Wait()
+	for _, h := range group {
+		if h.ttl > 0 {
+			t.ttl = min(t.ttl, h.ttl)
+		}
+	}
+}
+
+// add puts a host into the answer.
+func (t *trip) add(h *host) {
+	h.addresses = h.addresses[:min(len(h.addresses), max(t.q.Policy.MaxAddressesPerHost, 1))]
+	rh := sched.RouteHost{
+		Name: h.name, Preference: h.preference, Addresses: h.addresses, Port: h.port,
+		TLS: RequiredTLS(t.session),
+	}
+	if t.router.HostPolicy != nil {
+		rh.Policy = t.router.HostPolicy(t.q.Binding, h.name, h.addresses)
+	}
+	t.out.Hosts = append(t.out.Hosts, rh)
+	t.out.Class = mail.ClassDelivered
+}
+
+// RequiredTLS is what the options tls and tls_verify ask of a connection. A wish to
+// verify makes TLS a requirement: what may be left out need not be verified.
+func RequiredTLS(s *policy.Session) sched.TLS {
+	switch {
+	case s.TLS == policy.TLSNo:
+		return sched.TLSNo
+	case s.TLSVerify == policy.VerifyHost:
+		return sched.TLSVerifyHost
+	case s.TLSVerify == policy.VerifyCA:
+		return sched.TLSVerifyCA
+	case s.TLS == policy.TLSRequired:
+		return sched.TLSRequired
+	}
+	return sched.TLSIfAvailable
+}
+
+// toLiteral routes [192.0.2.1]: to that address, and to no other (RFC 5321 §4.1.3).
+func (t *trip) toLiteral(a netip.Addr) {
+	h := &host{name: t.q.Domain, port: t.port, ttl: longest}
+	if a.Is4() && !t.session.UseIPv4 || a.Is6() && !t.session.UseIPv6 {
+		t.fail(mail.ClassDeferred, "4.4.4", unusableFamily(t.q.Binding, t.q.Domain, a))
+		return
+	}
+	h.use([]netip.Addr{a}, t.session, t.router.Own)
+	if len(h.addresses) == 0 {
+		t.explain(context.Background(), []*host{h}, false)
+		return
+	}
+	t.add(h)
+}
+
+// toGateway routes to the host that the configuration names. Its trouble is our own:
+// no recipient is refused because a gateway's name is wrong. prohibited_hosts protects
+// from other people's records and does not hold for it.
+func (t *trip) toGateway(ctx context.Context) {
+	g, err := ParseGateway(t.session.Gateway)
+	if err != nil {
+		t.fail(mail.ClassLocal, "4.3.5", err.Error())
+		return
+	}
+	if g.Implicit {
+		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+": smtps is not supported yet; use the host with tls = required")
+		return
+	}
+	h := &host{name: g.Host, port: cmp.Or(g.Port, t.port), ttl: longest}
+	free := *t.session
+	free.Prohibited, free.SkipHosts = nil, nil
+	t.session = &free
+	if g.Address.IsValid() {
+		h.name = g.Address.String()
+		if g.Address.Is4() && !free.UseIPv4 || g.Address.Is6() && !free.UseIPv6 {
+			t.fail(mail.ClassLocal, "4.4.4", unusableFamily(t.q.Binding, "gateway "+h.name, g.Address))
+			return
+		}
+		h.use([]netip.Addr{g.Address}, t.session, t.router.Own)
+	} else {
+		t.look(ctx, []*host{h})
+	}
+	switch {
+	case len(h.addresses) > 0:
+		t.add(h)
+	case h.own.IsValid():
+		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+" is this server itself ("+h.own.String()+" is one of its listeners)")
+	case h.failure != nil:
+		t.failLookup(h.failure, "4.4.3")
+	default:
+		t.fail(mail.ClassLocal, "4.4.4", "gateway "+strings.ToLower(t.session.Gateway)+" has no address that binding "+t.q.Binding+" can use")
+	}
+}

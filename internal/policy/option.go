@@ -1,0 +1,451 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+)
+
+// Option is everything the program knows of one option. Parsing, checking,
+// evaluation, the reference, completion and the importers are derived from it.
+type Option struct {
+	Name    string   // canonical: lower case, words joined by _
+	Aliases []string // as users of other servers write them
+	Type    Type
+	Unit    string // what a number counts, for the reference
+	Min     int64  // lowest value: of integers, sizes in octets, durations in ns
+	Max     int64  // highest value; 0: none
+	Minus   string // what -1 means, when it is allowed below Min; "" when it is not
+	Enum    []string
+	Default string // as `config eval` prints it; "" when there is none
+	Hosts   string // the default in host scope, where it differs
+
+	Scopes      ScopeSet
+	NotInGroup  bool   // not valid in a binding_group, nor in anything inside one
+	NotInDomain bool   // of its host scope: only names, no address labels
+	Chain       Chain  // how a value is found
+	HostChain   Chain  // how it is found for a host; nil: host is not asked
+	ByReference bool   // the counter or bucket belongs to the stanza that sets it
+	Recipient   bool   // under a rollup asked for the recipient's domain
+	Doc         string // one line
+	Later       string // what it does not do yet; "" when it has its whole effect
+
+	index      int
+	def, hosts Value
+}
+
+// Title is the name with a capital at the beginning of each word: Max_Mx_Hosts.
+func (o *Option) Title() string {
+	b := []byte(o.Name)
+	for i := range b {
+		if (i == 0 || b[i-1] == '_') && b[i] >= 'a' && b[i] <= 'z' {
+			b[i] -= 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// HasDefault reports whether there is a built-in value.
+func (o *Option) HasDefault() bool { return o.Default != "" }
+
+// DefaultValue is the built-in value; its Text is empty when there is none.
+func (o *Option) DefaultValue() Value { return o.def }
+
+// Fold is the form in which names of options and stanzas are compared: lower case,
+// - and _ the same.
+func Fold(name string) string { return strings.ReplaceAll(strings.ToLower(name), "-", "_") }
+
+// wrapped are the aliases that make a single value a list of one.
+var wrapped = map[string]bool{"retry_after": true}
+
+// Parse checks a value as written under a name (canonical or an alias). The error
+// says in words what is wrong and what is allowed.
+func (o *Option) Parse(name string, raw Raw) (Value, error) {
+	if wrapped[Fold(name)] && !raw.IsList {
+		raw = Raw{List: []string{raw.Text}, IsList: true}
+	}
+	v, err := o.parse(raw)
+	if err != nil {
+		return Value{}, fmt.Errorf("%w; allowed: %s", err, o.Allowed())
+	}
+	if v.Text == "" {
+		v.Text = raw.String()
+	}
+	return v, nil
+}
+
+// String is the value as `config eval` prints it.
+func (r Raw) String() string {
+	if !r.IsList {
+		return r.Text
+	}
+	var b strings.Builder
+	b.WriteString("(")
+	for _, e := range r.List {
+		b.WriteString(" " + Quote(e))
+	}
+	b.WriteString(" )")
+	return b.String()
+}
+
+// Quote writes a text as a word when it is one, in quotes otherwise.
+func Quote(s string) string {
+	if s != "" && strings.IndexFunc(s, needsQuote) < 0 && !strings.Contains(s, "/*") {
+		return s
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func needsQuote(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`#"'={}[]()`, r) }
+
+func (t Type) isList() bool {
+	return t == TypeList || t == TypeNetworks || t == TypeBindings || t == TypeEndpoints
+}
+
+func (o *Option) parse(raw Raw) (Value, error) {
+	if o.Type == TypeRetry {
+		return o.parseRetry(raw)
+	}
+	if o.Type.isList() {
+		if !raw.IsList {
+			raw = Raw{Text: raw.Text, List: []string{raw.Text}}
+		}
+		return o.parseList(raw.List)
+	}
+	if raw.IsList {
+		return Value{}, fmt.Errorf("%s takes one value, not a list", o.Name)
+	}
+	return o.parseOne(raw.Text)
+}
+
+func (o *Option) parseOne(s string) (Value, error) {
+	switch o.Type {
+	case TypeInt:
+		return o.parseInt(s)
+	case TypeBool:
+		on, ok := parseBool(s)
+		if !ok {
+			return Value{}, fmt.Errorf("%q is not a boolean", s)
+		}
+		if on {
+			return Value{Num: 1}, nil
+		}
+		return Value{}, nil
+	case TypeDuration:
+		d, err := ParseDuration(s)
+		if err != nil {
+			return Value{}, fmt.Errorf("%q is %w", s, err)
+		}
+		return o.inRange(s, int64(d))
+	case TypeSize:
+		n, err := ParseSize(s)
+		if err != nil {
+			return Value{}, fmt.Errorf("%q is %w", s, err)
+		}
+		return o.inRange(s, n)
+	case TypeRate:
+		r, err := ParseRate(s)
+		if err != nil {
+			return Value{}, fmt.Errorf("%q: %w", s, err)
+		}
+		return Value{Rate: r, Text: r.String()}, nil
+	case TypeEnum:
+		i := slices.IndexFunc(o.Enum, func(e string) bool { return strings.EqualFold(e, s) })
+		if i < 0 {
+			return Value{}, fmt.Errorf("%q is not a choice%s", s, suggest(s, o.Enum))
+		}
+		return Value{Num: int64(i), Str: o.Enum[i]}, nil
+	case TypeRetries:
+		if strings.EqualFold(s, "auto") {
+			return Value{Num: -1}, nil
+		}
+		return o.parseInt(s)
+	}
+	return o.parseText(s)
+}
+
+func (o *Option) parseText(s string) (Value, error) {
+	if strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0 {
+		return Value{}, fmt.Errorf("%q holds a control character", s)
+	}
+	if s == "" {
+		return Value{}, fmt.Errorf("the text is empty")
+	}
+	switch o.Type {
+	case TypeAddress:
+		if strings.EqualFold(s, "any") || s == "*" {
+			return Value{}, nil
+		}
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return Value{}, fmt.Errorf("%q is not an IP address", s)
+		}
+		return Value{Addr: a.Unmap()}, nil
+	case TypeName:
+		name, err := mail.CanonicalDomain(s)
+		if err != nil {
+			return Value{}, fmt.Errorf("%q is not a host name", s)
+		}
+		return Value{Str: name}, nil
+	case TypeGateway:
+		if err := checkGateway(s); err != nil {
+			return Value{}, err
+		}
+	case TypeMailbox:
+		local, domain, ok := cutLast(s, "@")
+		if !ok || local == "" || strings.ContainsAny(s, " <>") {
+			return Value{}, fmt.Errorf("%q is not an e-mail address", s)
+		}
+		if _, err := mail.CanonicalDomain(domain); err != nil {
+			return Value{}, fmt.Errorf("%q is not an e-mail address", s)
+		}
+	}
+	return Value{Str: s}, nil
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+func (o *Option) parseInt(s string) (Value, error) {
+	if o.Minus != "" && s == "-1" {
+		return Value{Num: -1}, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return Value{}, fmt.Errorf("%q is %w", s, errNumber)
+	}
+	return o.inRange(s, n)
+}
+
+func (o *Option) inRange(s string, n int64) (Value, error) {
+	if n < o.Min {
+		return Value{}, fmt.Errorf("%s is too small", s)
+	}
+	if n > o.highest() {
+		return Value{}, fmt.Errorf("%s is %w", s, errLarge)
+	}
+	return Value{Num: n}, nil
+}
+
+// maxCount bounds every integer, so that sums of them stay exact.
+const maxCount = 1_000_000_000
+
+func (o *Option) highest() int64 {
+	switch {
+	case o.Max != 0:
+		return o.Max
+	case o.Type == TypeDuration || o.Type == TypeRetry:
+		return int64(3650 * 24 * time.Hour)
+	case o.Type == TypeSize:
+		return math.MaxInt64 / 4
+	}
+	return maxCount
+}
+
+func (o *Option) parseRetry(raw Raw) (Value, error) {
+	list := raw.List
+	if !raw.IsList {
+		list = []string{raw.Text}
+	}
+	if len(list) == 0 {
+		return Value{}, fmt.Errorf("the list is empty")
+	}
+	v := Value{Num: 0}
+	for _, e := range list {
+		d, err := ParseDuration(e)
+		if err != nil {
+			return Value{}, fmt.Errorf("%q is %w", e, err)
+		}
+		if _, err := o.inRange(e, int64(d)); err != nil {
+			return Value{}, err
+		}
+		v.Times = append(v.Times, d)
+	}
+	if raw.IsList {
+		v.Num = 1 // followed, not doubled
+	}
+	return v, nil
+}
+
+func (o *Option) parseList(list []string) (Value, error) {
+	v := Value{List: list}
+	for _, e := range list {
+		if e == "" {
+			return Value{}, fmt.Errorf("the list holds an empty text")
+		}
+		switch o.Type {
+		case TypeNetworks:
+			p, ok := blockLabel(e)
+			if !ok {
+				return Value{}, fmt.Errorf("%q is not an address or a block", e)
+			}
+			v.Networks = append(v.Networks, p)
+		case TypeEndpoints:
+			if _, err := ParseEndpoint(e, 53); err != nil {
+				return Value{}, err
+			}
+		case TypeList:
+			if len(o.Enum) > 0 && !slices.Contains(o.Enum, strings.ToLower(e)) {
+				return Value{}, fmt.Errorf("%q is not a choice%s", e, suggest(e, o.Enum))
+			}
+		}
+	}
+	return v, nil
+}
+
+// ParseEndpoint reads ADDRESS or ADDRESS:PORT (IPv6 in brackets when a port follows)
+// and returns ADDRESS:PORT with the default port filled in.
+func ParseEndpoint(s string, port uint16) (netip.AddrPort, error) {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap, nil
+	}
+	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q is not ADDRESS or ADDRESS:PORT", s)
+	}
+	return netip.AddrPortFrom(a, port), nil
+}
+
+// SplitGateway takes a gateway apart: the name (lower case, no port), the port (0:
+// remote_smtp_port, or 465 under smtps) and whether TLS is there from the first octet.
+func SplitGateway(s string) (name string, port uint16, smtps bool, err error) {
+	rest, smtps := strings.CutPrefix(strings.ToLower(s), "smtps://")
+	if smtps {
+		port = 465
+	}
+	host := rest
+	switch {
+	case strings.HasPrefix(rest, "["):
+		end := strings.Index(rest, "]")
+		if end < 0 {
+			return "", 0, false, fmt.Errorf("%q: the ] is missing", s)
+		}
+		host, rest = rest[:end+1], rest[end+1:]
+	case strings.Count(rest, ":") == 1:
+		i := strings.Index(rest, ":")
+		host, rest = rest[:i], rest[i:]
+	default:
+		rest = ""
+	}
+	if rest != "" {
+		n, err := strconv.ParseUint(strings.TrimPrefix(rest, ":"), 10, 16)
+		if err != nil || n == 0 || !strings.HasPrefix(rest, ":") {
+			return "", 0, false, fmt.Errorf("%q: the port must be from 1 to 65535", s)
+		}
+		port = uint16(n)
+	}
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return a.String(), port, smtps, nil
+	}
+	name, err = mail.CanonicalDomain(host)
+	if err != nil {
+		return "", 0, false, fmt.Errorf("%q is not a gateway", s)
+	}
+	return name, port, smtps, nil
+}
+
+func checkGateway(s string) error {
+	_, _, _, err := SplitGateway(s)
+	return err
+}
+
+// Allowed says in words which values the option takes.
+func (o *Option) Allowed() string {
+	switch o.Type {
+	case TypeInt, TypeRetries:
+		s := "a whole number " + o.span(func(n int64) string { return strconv.FormatInt(n, 10) })
+		if o.Minus != "" {
+			s += ", or -1 (" + o.Minus + ")"
+		}
+		if o.Type == TypeRetries {
+			s = "auto, or " + s
+		}
+		return s
+	case TypeBool:
+		return "on, off (or true/false, yes/no, enabled/disabled, 1/0)"
+	case TypeDuration:
+		return "seconds, or 90s, 20m, 1h30m, 5d, " + o.span(durationText)
+	case TypeRetry:
+		return "one duration (it doubles), or a list ( 5m 10m 20m ) that is followed, each " + o.span(durationText)
+	case TypeSize:
+		return "octets, or 20KB, 35MB, 1GB, " + o.span(sizeText)
+	case TypeRate:
+		return "N (a second), N/T (T seconds), N/unit or N/Tunit (s, sec, m, min, h, hr, d, day), with \",burst=B\"; or unlimited"
+	case TypeEnum:
+		return strings.Join(o.Enum, ", ")
+	case TypeList:
+		if len(o.Enum) > 0 {
+			return "a list of " + strings.Join(o.Enum, ", ")
+		}
+		return "a list ( ... )"
+	}
+	return allowedText[o.Type]
+}
+
+var allowedText = map[Type]string{
+	TypeString:    "a text",
+	TypeNetworks:  "a list of addresses and blocks, ( 192.0.2.1 10.0.0.0/8 \"2001:db8::/32\" )",
+	TypeAddress:   "an IPv4 or IPv6 address, or any",
+	TypeName:      "a host name",
+	TypePath:      "a path, relative to the configuration file",
+	TypeSecret:    "file:PATH, env:NAME, credential:NAME, a bcrypt or argon2 hash, or the text itself",
+	TypeBinding:   "the name of a binding or binding_group",
+	TypeBindings:  "a list of names of bindings and binding_groups",
+	TypeEndpoints: "a list of ADDRESS or ADDRESS:PORT",
+	TypeGateway:   "HOST, HOST:PORT or smtps://HOST",
+	TypeMailbox:   "an e-mail address",
+}
+
+func (o *Option) span(f func(int64) string) string {
+	if o.Max != 0 {
+		return "from " + f(o.Min) + " to " + f(o.Max)
+	}
+	return f(o.Min) + " or more"
+}
+
+func durationText(n int64) string {
+	d := time.Duration(n)
+	switch {
+	case d >= 24*time.Hour && d%(24*time.Hour) == 0:
+		return strconv.FormatInt(int64(d/(24*time.Hour)), 10) + "d"
+	case d >= time.Hour && d%time.Hour == 0:
+		return strconv.FormatInt(int64(d/time.Hour), 10) + "h"
+	case d >= time.Minute && d%time.Minute == 0:
+		return strconv.FormatInt(int64(d/time.Minute), 10) + "m"
+	case d%time.Second == 0:
+		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+	}
+	return d.String()
+}
+
+func sizeText(n int64) string {
+	for _, u := range [...]struct {
+		shift int
+		name  string
+	}{{30, "GB"}, {20, "MB"}, {10, "KB"}} {
+		if n >= 1<<u.shift && n%(1<<u.shift) == 0 {
+			return strconv.FormatInt(n>>u.shift, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}

@@ -1,0 +1,25 @@
+package policy
+
+// globalOptions hold for the server as a whole.
+var globalOptions = []Option{
+	{
+		Name: "hostname", Type: TypeName, Scopes: inG,
+		Doc: "The server's own name: greeting, Received, Message-ID, reports; default: the machine's name.",
+	},
+	{
+		Name: "bounce_binding", Type: TypeBinding, Default: "default", Scopes: inG,
+		Doc: "Binding or group that reports leave through.",
+	},
+	{
+		Name: "postmaster", Type: TypeMailbox, Scopes: inG,
+		Doc: "Sender named in reports; default: postmaster@hostname.",
+	},
+	{
+		Name: "unknown_binding", Type: TypeEnum, Enum: []string{"reject", "default"}, Default: "reject", Scopes: inG,
+		Doc: "What a header that names an unknown or forbidden binding gets: 550 5.7.1, or the default binding.",
+	},
+	{
+		Name: "drain_timeout", Type: TypeDuration, Max: hour, Default: "10s", Scopes: inG,
+		Doc: "How long a stop waits for transactions whose final reply is due.",
+	},
+}

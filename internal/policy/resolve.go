@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+)
+
+// opt names the options that resolution asks for.
+var opt struct {
+	maxOutbound, serverMax, serverReserve, scopeMax      *Option
+	clusterMax, clusterServer, clusterScope              *Option
+	deliveries, recipients, batch, idle, ramp            *Option
+	bind, bindSecondary, weight, ehlo, ipv6              *Option
+	connect, greeting, ehloTime, tlsTime, mailTime       *Option
+	rcptTime, dataTime, blockTime, bodyTime, rset, quit  *Option
+	stsTime, maxHosts, maxAddresses                      *Option
+	retry, maxRetry, expiration, retries                 *Option
+	hostRetry, mxFailures, timeoutDelay, bounces, delays *Option
+	tls, verify, dane, sts, gateway, port                *Option
+	skip, prohibited, suspend                            *Option
+}
+
+// bindOptions fills opt from the table.
+func bindOptions() {
+	for _, e := range []struct {
+		at   **Option
+		name string
+	}{
+		{&opt.maxOutbound, "max_outbound_connections"}, {&opt.serverMax, "server_max_outbound_connections"},
+		{&opt.serverReserve, "server_reserve_outbound_connections"}, {&opt.scopeMax, "scope_max_outbound_connections"},
+		{&opt.clusterMax, "cluster_max_outbound_connections"}, {&opt.clusterServer, "cluster_server_max_outbound_connections"},
+		{&opt.clusterScope, "cluster_scope_max_outbound_connections"},
+		{&opt.deliveries, "max_deliveries_per_connection"}, {&opt.recipients, "max_recipients_per_connection"},
+		{&opt.batch, "max_recipients_per_batch"}, {&opt.idle, "idle_timeout"}, {&opt.ramp, "connection_allocation_aggressiveness"},
+		{&opt.bind, "bind_address"}, {&opt.bindSecondary, "bind_address_secondary"}, {&opt.ehlo, "ehlo_hostname"}, {&opt.ipv6, "use_ipv6"},
+		{&opt.connect, "connect_timeout"}, {&opt.greeting, "greeting_timeout"}, {&opt.ehloTime, "ehlo_timeout"},
+		{&opt.tlsTime, "tls_timeout"}, {&opt.mailTime, "mailfrom_timeout"}, {&opt.rcptTime, "rcptto_timeout"},
+		{&opt.dataTime, "data_timeout"}, {&opt.blockTime, "data_block_timeout"}, {&opt.bodyTime, "body_timeout"},
+		{&opt.rset, "rset_timeout"}, {&opt.quit, "quit_timeout"}, {&opt.stsTime, "mta_sts_timeout"},
+		{&opt.maxHosts, "max_mx_hosts"}, {&opt.maxAddresses, "max_addresses_per_host"},
+		{&opt.retry, "retry_interval"}, {&opt.maxRetry, "max_retry_interval"}, {&opt.expiration, "message_expiration"},
+		{&opt.retries, "max_retries"}, {&opt.hostRetry, "host_failure_retry"}, {&opt.mxFailures, "mx_failures_to_delay"},
+		{&opt.timeoutDelay, "connect_timeout_to_delay"}, {&opt.bounces, "generate_bounces"}, {&opt.delays, "generate_delay_dsn"},
+		{&opt.tls, "tls"}, {&opt.verify, "tls_verify"}, {&opt.dane, "use_dane"}, {&opt.sts, "use_mta_sts"},
+		{&opt.gateway, "gateway"}, {&opt.port, "remote_smtp_port"}, {&opt.skip, "skip_hosts"},
+		{&opt.prohibited, "prohibited_hosts"}, {&opt.suspend, "suspend_delivery"},
+	} {
+		*e.at = LookupTree(e.name)
+		if *e.at == nil {
+			panic("option table: no " + e.name)
+		}
+	}
+	opt.weight = must(ScopeBinding, "weight")
+}
+
+// queuePath collects the stanzas that a binding and a routing domain fall under.
+func (s *Snapshot) queuePath(binding, domain string) path {
+	var p path
+	root := s.Root
+	p[Global] = []*Scope{root}
+	p[AnyDomain] = root.domains.name(nil, domain)
+	b := s.scopes[binding]
+	if b == nil {
+		return p
+	}
+	p[OneBinding] = []*Scope{b}
+	if b.Parent.Kind != ScopeGroup {
+		p[BindingDomain] = b.domains.name(nil, domain)
+		return p
+	}
+	p[OneGroup] = []*Scope{b.Parent}
+	p[GroupBindingDomain] = b.domains.name(nil, domain)
+	p[GroupDomain] = b.Parent.domains.name(nil, domain)
+	return p
+}
+
+// AppendQueueKey appends a key that is equal for equal answers of Queue: the binding
+// and the stanzas that match the domain. It does not allocate when dst has room for it
+// and few stanzas match.
+func (s *Snapshot) AppendQueueKey(dst []byte, binding, domain string) []byte {
+	var room [8]*Scope
+	dst = append(append(dst, binding...), 0)
+	if b := s.scopes[binding]; b != nil {
+		dst = appendIDs(dst, b.domains.name(room[:0], domain))
+		if b.Parent.Kind == ScopeGroup {
+			dst = appendIDs(dst, b.Parent.domains.name(room[:0], domain))
+		}
+	}
+	return appendIDs(dst, s.Root.domains.name(room[:0], domain))
+}
+
+func appendIDs(dst []byte, scopes []*Scope) []byte {
+	for _, c := range scopes {
+		dst = binary.BigEndian.AppendUint32(dst, c.id)
+	}
+	return dst
+}
+
+// Queue resolves everything that holds for the mail of a binding to a routing domain
+// (canonical). An unknown binding is taken as one without a stanza. Each call makes a
+// new Queue; config.Resolver shares them by AppendQueueKey.
+func (s *Snapshot) Queue(binding, domain string) *Queue {
+	p := s.queuePath(binding, domain)
+	q := &Queue{
+		Limits:                     s.queueLimits(&p),
+		Ramp:                       0.30,
+		Retry:                      p.retry(),
+		Expiration:                 p.value(opt.expiration).Duration(),
+		MaxRetries:                 int(p.value(opt.retries).Num),
+		MaxDeliveriesPerConnection: int(p.value(opt.deliveries).Num),
+		MaxRecipientsPerConnection: int(p.value(opt.recipients).Num),
+		MaxRecipientsPerBatch:      int(p.value(opt.batch).Num),
+		IdleTimeout:                p.value(opt.idle).Duration(),
+		MaxMXHosts:                 int(p.value(opt.maxHosts).Num),
+		MaxAddressesPerHost:        int(p.value(opt.maxAddresses).Num),
+		HostFailureRetry:           p.value(opt.hostRetry).Duration(),
+		MXFailuresToDelay:          int(p.value(opt.mxFailures).Num),
+		ConnectTimeoutToDelay:      p.value(opt.timeoutDelay).Duration(),
+		GenerateBounces:            p.value(opt.bounces).Bool(),
+		GenerateDelayDSN:           p.value(opt.delays).Bool(),
+		Session:                    s.session(&p),
+	}
+	if len(p[OneGroup]) > 0 {
+		q.Group = p[OneGroup][0].Label
+	}
+	if p.value(opt.ramp).Str == "high" {
+		q.Ramp = 0.75
+	}
+	if v, _ := p.find(opt.suspend, opt.suspend.Chain); v != nil && v.Bool() {
+		q.Suspended, q.SuspendedOrigin = true, v.Origin
+	}
+	return q
+}
+
+// value finds o by its own chain, or its default.
+func (p *path) value(o *Option) Value {
+	if v, _ := p.find(o, o.Chain); v != nil {
+		return v.Value
+	}
+	return o.def
+}
+
+func (p *path) retry() RetrySchedule {
+	v := p.value(opt.retry)
+	return RetrySchedule{Steps: v.Times, Doubling: v.Num == 0, Max: p.value(opt.maxRetry).Duration()}
+}
+
+func (s *Snapshot) session(p *path) *Session {
+	t := func(o *Option) time.Duration { return p.value(o).Duration() }
+	n := &Session{
+		EHLO:             s.Hostname,
+		ConnectTimeout:   t(opt.connect),
+		GreetingTimeout:  t(opt.greeting),
+		EHLOTimeout:      t(opt.ehloTime),
+		TLSTimeout:       t(opt.tlsTime),
+		MailTimeout:      t(opt.mailTime),
+		RcptTimeout:      t(opt.rcptTime),
+		DataTimeout:      t(opt.dataTime),
+		DataBlockTimeout: t(opt.blockTime),
+		BodyTimeout:      t(opt.bodyTime),
+		RsetTimeout:      t(opt.rset),
+		QuitTimeout:      t(opt.quit),
+		MTASTSTimeout:    t(opt.stsTime),
+		Port:             uint16(p.value(opt.port).Num),
+		TLS:              TLSMode(p.value(opt.tls).Num),      // the choices are in the order of the type
+		TLSVerify:        TLSVerify(p.value(opt.verify).Num), // likewise
+		UseDANE:          p.value(opt.dane).Bool(),
+		UseMTASTS:        p.value(opt.sts).Bool(),
+		SkipHosts:        p.value(opt.skip).Networks,
+		Prohibited:       p.value(opt.prohibited).Networks,
+		Gateway:          p.value(opt.gateway).Str,
+	}
+	if v := p.value(opt.ehlo).Str; v != "" {
+		n.EHLO = v
+	}
+	n.Source4, n.Source6 = p.sources()
+	n.UseIPv4, n.UseIPv6 = n.Source4.IsValid(), n.Source6.IsValid()
+	if !n.UseIPv4 && !n.UseIPv6 {
+		n.UseIPv4, n.UseIPv6 = true, p.value(opt.ipv6).Bool()
+	}
+	return n
+}
+
+// sources returns the binding's addresses by family.
+func (p *path) sources() (v4, v6 netip.Addr) {
+	for _, o := range [...]*Option{opt.bindSecondary, opt.bind} {
+		a := p.value(o).Addr
+		switch {
+		case a.Is4():
+			v4 = a
+		case a.IsValid():
+			v6 = a
+		}
+	}
+	return v4, v6
+}
