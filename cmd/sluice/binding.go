@@ -6,14 +6,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func bindingCommand() *cobra.Command {
+func bindingCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "binding", Short: "List and show bindings with their connections"}
-	cmd.AddCommand(bindingList(), bindingShow())
+	cmd.AddCommand(bindingList(g), bindingShow(g))
 	return cmd
 }
 
-func bindingList() *cobra.Command {
-	var c control
+func bindingList(g *globals) *cobra.Command {
+	c := control{globals: g}
 	return c.command(&cobra.Command{
 		Use: "list", Args: cobra.NoArgs,
 		Short:   "List the bindings with connections, limit and mail",
@@ -35,8 +35,8 @@ func bindingList() *cobra.Command {
 	})
 }
 
-func bindingShow() *cobra.Command {
-	var c control
+func bindingShow(g *globals) *cobra.Command {
+	c := control{globals: g}
 	return c.command(&cobra.Command{
 		Use: "show NAME", Args: cobra.ExactArgs(1),
 		Short:   "Show a binding's connections, in all and by domain",

@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-mta/sluice/internal/admin"
 )
 
-func domainCommand() *cobra.Command {
-	var c control
+func domainCommand(g *globals) *cobra.Command {
+	c := control{globals: g}
 	return c.command(&cobra.Command{
 		Use: "domain NAME", Args: cobra.ExactArgs(1),
 		Short:   "Show a domain's MX records, addresses and connections",

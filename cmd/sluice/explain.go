@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-mta/sluice/internal/sched"
 )
 
-func explainCommand() *cobra.Command {
-	var c control
+func explainCommand(g *globals) *cobra.Command {
+	c := control{globals: g}
 	return c.command(&cobra.Command{
 		Use: "explain QUEUE, DOMAIN or MESSAGE-ID", Args: cobra.ExactArgs(1),
 		Short:   "Say why mail moves or waits: every limit on its path, which one blocks, since when",

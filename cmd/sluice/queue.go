@@ -13,15 +13,15 @@ import (
 	"github.com/sluice-mta/sluice/internal/sched"
 )
 
-func queueCommand() *cobra.Command {
+func queueCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "queue", Short: "List, show, suspend, resume and retry queues"}
-	cmd.AddCommand(queueList(), queueShow(), queueVerb("suspend", "Deliver nothing from the queues that match, until resumed"),
-		queueVerb("resume", "Deliver again after suspend"), queueVerb("retry", "Try everything that waits for a later time now"))
+	cmd.AddCommand(queueList(g), queueShow(g), queueVerb(g, "suspend", "Deliver nothing from the queues that match, until resumed"),
+		queueVerb(g, "resume", "Deliver again after suspend"), queueVerb(g, "retry", "Try everything that waits for a later time now"))
 	return cmd
 }
 
-func queueList() *cobra.Command {
-	var c control
+func queueList(g *globals) *cobra.Command {
+	c := control{globals: g}
 	return c.command(&cobra.Command{
 		Use: "list", Args: cobra.NoArgs,
 		Short:   "List the queues with what each waits for",
@@ -74,8 +74,8 @@ func queueState(q *sched.QueueView) string {
 	return q.State
 }
 
-func queueShow() *cobra.Command {
-	var c control
+func queueShow(g *globals) *cobra.Command {
+	c := control{globals: g}
 	return c.command(&cobra.Command{
 		Use: "show QUEUE", Args: cobra.ExactArgs(1),
 		Short:   "Show one queue, domain/binding, with the limits on its path",
@@ -95,8 +95,8 @@ func queueShow() *cobra.Command {
 	})
 }
 
-func queueVerb(verb, short string) *cobra.Command {
-	var c control
+func queueVerb(g *globals, verb, short string) *cobra.Command {
+	c := control{globals: g}
 	var all bool
 	cmd := c.command(&cobra.Command{
 		Use: verb + " [DOMAIN][/BINDING]", Args: cobra.MaximumNArgs(1), Short: short,

@@ -6,8 +6,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func reloadCommand() *cobra.Command {
-	var c control
+func reloadCommand(g *globals) *cobra.Command {
+	c := control{globals: g}
 	return c.command(&cobra.Command{
 		Use: "reload", Args: cobra.NoArgs,
 		Short:   "Make the server read its configuration again: all of it or, on any error, nothing",
@@ -28,8 +28,8 @@ func reloadCommand() *cobra.Command {
 	})
 }
 
-func statusCommand() *cobra.Command {
-	var c control
+func statusCommand(g *globals) *cobra.Command {
+	c := control{globals: g}
 	return c.command(&cobra.Command{
 		Use: "status", Args: cobra.NoArgs,
 		Short:   "Show the server at a glance: queue, spool, open files, what holds it up",

@@ -97,10 +97,20 @@ type Recipient struct {
 	Binding string `json:"binding"`
 }
 
-// Answer is what `config eval` prints.
+// Answer is what `config eval` prints: the line, and for --why where it comes from.
 type Answer struct {
-	Text string   `json:"text"`
-	Why  []string `json:"why"`
+	Text   string  `json:"text"`
+	Level  string  `json:"level"`
+	Origin string  `json:"origin"` // file:line, or "default"
+	Asked  []Asked `json:"asked"`
+}
+
+// Asked is one rung of the chain that was asked.
+type Asked struct {
+	Level  string `json:"level"`
+	Stanza string `json:"stanza"`
+	Origin string `json:"origin"`
+	Set    bool   `json:"set"`
 }
 
 // Reloaded tells what a reload did.

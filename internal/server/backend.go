@@ -24,8 +24,11 @@ func (b backend) Status() admin.Status {
 	st := admin.Status{
 		Version: b.opts.Version, Hostname: snap.Hostname, Config: snap.File, Generation: snap.Generation,
 		Uptime: time.Since(b.started).Seconds(), Spool: b.spool.Stats(),
-		Files:    admin.Files{Limit: b.files.limit, Connections: b.files.outbound, Asked: snap.OutboundCeiling(), Warning: b.files.warning},
+		Files:    admin.Files{Limit: b.files, Connections: snap.Server(b.files).MaxConnections, Asked: snap.OutboundCeiling()},
 		Pressure: b.gate.closed().String(),
+	}
+	if f := b.finding.Load(); f != nil {
+		st.Files.Warning = f.Text
 	}
 	if err := b.accounts.Err(); err != nil {
 		st.Accounting = err.Error()
@@ -231,4 +234,26 @@ func (b backend) matching(op admin.Operation) int {
 			return n
 		}
 	}
+}
+
+func (b backend) Eval(words []string) (admin.Answer, error) {
+	snap := b.policies.snapshot()
+	q, err := snap.ParseQuestion(words)
+	if err != nil {
+		return admin.Answer{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)
+	}
+	a := snap.Eval(q)
+	out := admin.Answer{Text: a.String(), Origin: a.Origin.String(), Level: a.Level}
+	for _, r := range a.Asked {
+		out.Asked = append(out.Asked, admin.Asked{Level: r.Level, Stanza: r.Stanza, Origin: r.Origin.String(), Set: r.Set})
+	}
+	return out, nil
+}
+
+func (b backend) Reload() (admin.Reloaded, error) {
+	warnings, err := b.Server.Reload()
+	if err != nil {
+		return admin.Reloaded{}, err
+	}
+	return admin.Reloaded{Generation: b.policies.snapshot().Generation, Warnings: warnings}, nil
 }
