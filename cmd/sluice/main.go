@@ -57,10 +57,11 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	g := &globals{}
 	ran := false
+	cobra.EnableTraverseRunHooks = true // a command's own hooks do not replace ours
 	root := &cobra.Command{
 		Use:           "sluice",
 		Short:         "An outbound mail server whose connection limits are never exceeded",
-		Version:       version(),
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -124,8 +125,13 @@ func (g *globals) configFile() string {
 	return ""
 }
 
-// version is that of the module, or of the commit it was built from.
-func version() string {
+// version is set by the build; otherwise the commit is asked for.
+var version string
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -14,7 +14,7 @@ import (
 
 // Bounds of what a configuration may be.
 const (
-	maxFileSize  = 16 << 20
+	MaxFileSize  = 16 << 20 // octets of one file
 	maxTotalSize = 64 << 20
 	maxFiles     = 10_000
 	maxIncludes  = 16 // depth
@@ -93,8 +93,8 @@ func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 	}
 	for _, f := range findings {
 		d := Diagnostic{File: f.Origin.File, Line: f.Origin.Line, Column: f.Origin.Column, Warning: f.Warning, Text: f.Text}
-		if d.File == "" {
-			d.File = r.main
+		if d.File == "" { // of the configuration as a whole
+			d.File, d.Line, d.Column = r.main, 1, 1
 		}
 		r.add(d)
 	}
@@ -142,8 +142,8 @@ func (r *run) file(path string, into *policy.Scope, at *includeSite) {
 		fail("read %s: %v", path, reason(err))
 		return
 	}
-	if r.total += len(data); len(data) > maxFileSize || r.total > maxTotalSize {
-		fail("read %s: larger than %d octets, or the whole configuration larger than %d", path, maxFileSize, maxTotalSize)
+	if r.total += len(data); len(data) > MaxFileSize || r.total > maxTotalSize {
+		fail("read %s: larger than %d octets, or the whole configuration larger than %d", path, MaxFileSize, maxTotalSize)
 		return
 	}
 	r.open = append(r.open, path)
@@ -237,8 +237,8 @@ func (r *run) readFile(path string) ([]byte, error) {
 	if info.IsDir() {
 		return nil, errors.New("is a directory")
 	}
-	if info.Size() > maxFileSize {
-		return nil, fmt.Errorf("larger than %d octets", maxFileSize)
+	if info.Size() > MaxFileSize {
+		return nil, fmt.Errorf("larger than %d octets", MaxFileSize)
 	}
 	return os.ReadFile(path)
 }

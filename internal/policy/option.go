@@ -77,6 +77,7 @@ func (o *Option) Parse(name string, raw Raw) (Value, error) {
 	if v.Text == "" {
 		v.Text = raw.String()
 	}
+	v.IsList = raw.IsList
 	return v, nil
 }
 

@@ -150,3 +150,9 @@ const (
 	hour   = int64(time.Hour)
 	day    = 24 * hour
 )
+
+// IsLimit reports whether o belongs to the limits, throttles and the life of a
+// connection.
+func IsLimit(o *Option) bool {
+	return o.index < len(limitOptions)
+}

@@ -61,6 +61,7 @@ type Value struct {
 	Networks []netip.Prefix
 	Times    []time.Duration
 	Addr     netip.Addr
+	IsList   bool // written as a list
 }
 
 // Bool reports whether a boolean is on.

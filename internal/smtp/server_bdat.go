@@ -106,18 +106,10 @@ func (d *Content) scanChunk() []byte {
 		return nil
 	}
 	if d.cr { // the CR that ended the piece before was kept back: now it is known what follows
-		d.cr = false
-		if b[0] == '\n' {
-			in.consume(1)
-			d.left--
-			d.midLine, d.lineLen = false, 0
-			d.inspect(nil, 0)
-			return crlf
-		}
-		d.fail(ErrBareLine)
+		return d.afterCR(b[0])
 	}
-	n := d.lines(b)
-	if n == 0 && b[len(b)-1] == '\r' { // a CR alone: remember it, its LF may be in the next chunk
+	n, ends := d.lines(b)
+	if n == 0 { // a CR alone: its LF may be in the next chunk
 		in.consume(1)
 		d.left--
 		d.cr = true
@@ -125,18 +117,33 @@ func (d *Content) scanChunk() []byte {
 	}
 	d.used = n
 	d.left -= int64(n)
-	return b[:n]
+	return d.check(b[:n], ends)
 }
 
-var crlf = []byte("\r\n")
+// afterCR gives the CR that was kept back, with the octet next behind it.
+func (d *Content) afterCR(next byte) []byte {
+	if next == '\n' || next == '\r' {
+		d.conn.in.consume(1)
+		d.left--
+	}
+	d.cr = next == '\r'
+	if next != '\n' && !d.conn.cfg.Normalize {
+		d.fail(ErrBareLine)
+	}
+	if d.cr { // of a run of CR the last one counts
+		return nil
+	}
+	d.midLine, d.lineLen = false, 0
+	d.check(crlf, 1)
+	return crlf
+}
 
 // chunkEnd answers for a chunk that has been read and goes on to the next, or ends
 // the message.
 func (d *Content) chunkEnd() []byte {
 	if d.last {
 		if d.cr {
-			d.cr = false
-			d.fail(ErrBareLine)
+			return d.afterCR(0)
 		}
 		if d.midLine {
 			d.midLine = false

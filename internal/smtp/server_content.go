@@ -46,7 +46,8 @@ type Content struct {
 	lineLen   int  // octets of that line so far
 	rest      []byte
 	discarded int64
-	flooded   bool // so much had to be discarded that the connection must end
+	scratch   []byte // of normalize
+	flooded   bool   // so much had to be discarded that the connection must end
 
 	// of BDAT
 	chunked bool
@@ -181,13 +182,13 @@ func (d *Content) scan() []byte {
 			return nil
 		}
 	}
-	n := d.lines(b)
+	n, ends := d.lines(b)
 	if n == 0 {
 		d.fill()
 		return nil
 	}
 	d.used = n
-	return b[:n]
+	return d.check(b[:n], ends)
 }
 
 func (d *Content) fill() {
@@ -199,14 +200,13 @@ func (d *Content) fill() {
 	}
 }
 
-// lines returns how much of b is content: whole lines and the beginning of a last
-// one, up to a line that begins with a dot. A CR at the end is left until its LF is there.
-// midLine and lineLen are brought forward.
-func (d *Content) lines(b []byte) int {
+// lines returns how much of b is content, and how many CRLF are in it: whole lines and
+// the beginning of a last one, up to a line that begins with a dot. A CR at the end is
+// left until what follows it is there. midLine and lineLen are brought forward.
+func (d *Content) lines(b []byte) (n, ends int) {
 	if n := len(b); n > 0 && b[n-1] == '\r' {
 		b = b[:n-1]
 	}
-	n, ends := 0, 0
 	for n < len(b) {
 		if !d.midLine && !d.chunked && b[n] == '.' {
 			break
@@ -215,44 +215,69 @@ func (d *Content) lines(b []byte) int {
 		if i < 0 {
 			d.midLine = true
 			d.measure(len(b) - n)
-			n = len(b)
-			break
+			return len(b), ends
 		}
+		d.measure(i)
 		n += i + 1
-		if n < 2 || b[n-2] != '\r' {
-			d.fail(ErrBareLine)
-			d.midLine = true
+		d.lineLen = 0
+		if n >= 2 && b[n-2] == '\r' {
+			d.midLine = false
+			ends++
 			continue
 		}
-		d.measure(i - 1)
-		d.midLine, d.lineLen = false, 0
-		ends++
+		// A bare LF. No line begins after it as far as dots are concerned.
+		d.midLine = !d.chunked
+		if !d.conn.cfg.Normalize {
+			d.fail(ErrBareLine)
+		}
 	}
-	d.inspect(b[:n], ends)
-	return n
+	return n, ends
 }
 
 func (d *Content) measure(n int) {
-	if d.lineLen += n; d.conn.cfg.MaxLine > 0 && d.lineLen > d.conn.cfg.MaxLine {
+	if d.lineLen += n; d.conn.cfg.MaxLine > 0 && d.lineLen > d.conn.cfg.MaxLine+1 { // its CR is counted
 		d.fail(ErrLongLine)
 	}
 }
 
-// inspect looks for what may not be there: as each of the ends line ends has its CR,
-// any further CR is bare.
-func (d *Content) inspect(b []byte, ends int) {
+// check looks for what may not be there. As each of the ends line ends has its CR and
+// its LF, any more of them are bare. It returns the piece as it is to be given.
+func (d *Content) check(b []byte, ends int) []byte {
 	if d.fault != nil {
-		return
-	}
-	if bytes.Count(b, crByte) != ends {
-		d.fail(ErrBareLine)
+		return b
 	}
 	if bytes.IndexByte(b, 0) >= 0 {
 		d.fail(ErrNUL)
 	}
+	if d.conn.cfg.Normalize {
+		if bytes.Count(b, crByte) != ends || bytes.Count(b, lfByte) != ends {
+			b = d.normalize(b)
+		}
+	} else if bytes.Count(b, crByte) != ends {
+		d.fail(ErrBareLine)
+	}
 	if max := d.conn.cfg.MaxMessageSize; max > 0 && d.size+int64(len(b)) > max {
 		d.fail(ErrTooBig)
 	}
+	return b
 }
 
-var crByte = []byte{'\r'}
+var crByte, lfByte, crlf = []byte{'\r'}, []byte{'\n'}, []byte("\r\n")
+
+// normalize turns each bare LF and each run of CR into CRLF. Where b ends in CR another
+// one follows it.
+func (d *Content) normalize(b []byte) []byte {
+	out := d.scratch[:0]
+	for i, ch := range b {
+		switch {
+		case ch == '\n':
+			out = append(out, crlf...)
+		case ch != '\r':
+			out = append(out, ch)
+		case i+1 < len(b) && b[i+1] != '\r' && b[i+1] != '\n': // of a run of CR the last one counts
+			out = append(out, crlf...)
+		}
+	}
+	d.scratch = out
+	return out
+}
