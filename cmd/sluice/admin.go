@@ -1,9 +1,8 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +15,20 @@ import (
 
 func init() {
 	commands = append(commands, reloadCommand, statusCommand, explainCommand, queueCommand, bindingCommand, domainCommand)
+	evalRunning = askRunning
+}
+
+// askRunning answers `config eval` from the running server.
+func askRunning(g *globals, question []string) (policy.AnswerView, string, error) {
+	address, err := g.controlAddress()
+	if err != nil {
+		return policy.AnswerView{}, "", errNoServer
+	}
+	a, err := client.New(address).Eval(question)
+	if errors.Is(err, client.ErrNoServer) && g.admin == "" {
+		return policy.AnswerView{}, "", errNoServer
+	}
+	return a.AnswerView, a.Text, err
 }
 
 // control is what these commands share: where the server is and how to print.
@@ -58,10 +71,4 @@ func (g *globals) controlAddress() (string, error) {
 		}
 	}
 	return "", fmt.Errorf("the configuration %s has no Control_Listener; --admin names the server's control socket", snap.File)
-}
-
-func (c *control) print(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

@@ -24,7 +24,7 @@ func bindingList(g *globals) *cobra.Command {
 			return err
 		}
 		if c.json {
-			return c.print(cmd.OutOrStdout(), list)
+			return printJSON(cmd.OutOrStdout(), list)
 		}
 		t := table(cmd.OutOrStdout())
 		fmt.Fprintln(t, "BINDING\tGROUP\tCONNECTIONS\tQUEUED\tREADY\tSTATE")
@@ -47,7 +47,7 @@ func bindingShow(g *globals) *cobra.Command {
 			return err
 		}
 		if c.json {
-			return c.print(cmd.OutOrStdout(), b)
+			return printJSON(cmd.OutOrStdout(), b)
 		}
 		t := table(cmd.OutOrStdout())
 		fmt.Fprintf(t, "binding: %s\n", printable(b.Binding))

@@ -23,7 +23,7 @@ func domainCommand(g *globals) *cobra.Command {
 		}
 		w := cmd.OutOrStdout()
 		if c.json {
-			return c.print(w, d)
+			return printJSON(w, d)
 		}
 		return printDomain(w, &d)
 	})

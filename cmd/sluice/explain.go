@@ -23,9 +23,9 @@ func explainCommand(g *globals) *cobra.Command {
 		w := cmd.OutOrStdout()
 		if c.json {
 			if len(list) == 1 {
-				return c.print(w, list[0])
+				return printJSON(w, list[0])
 			}
-			return c.print(w, list)
+			return printJSON(w, list)
 		}
 		for i := range list {
 			if i > 0 {

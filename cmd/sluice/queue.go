@@ -89,7 +89,7 @@ func queueShow(g *globals) *cobra.Command {
 			return err
 		}
 		if c.json {
-			return c.print(cmd.OutOrStdout(), list[0])
+			return printJSON(cmd.OutOrStdout(), list[0])
 		}
 		return printExplanation(cmd.OutOrStdout(), &list[0])
 	})
@@ -114,7 +114,7 @@ func queueVerb(g *globals, verb, short string) *cobra.Command {
 			return err
 		}
 		if c.json {
-			return c.print(cmd.OutOrStdout(), r)
+			return printJSON(cmd.OutOrStdout(), r)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d queues\n", verb, r.Queues)
 		return nil

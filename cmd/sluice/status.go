@@ -18,7 +18,7 @@ func reloadCommand(g *globals) *cobra.Command {
 			return err
 		}
 		if c.json {
-			return c.print(cmd.OutOrStdout(), r)
+			return printJSON(cmd.OutOrStdout(), r)
 		}
 		for _, w := range r.Warnings {
 			fmt.Fprintln(cmd.ErrOrStderr(), w)
@@ -41,7 +41,7 @@ func statusCommand(g *globals) *cobra.Command {
 		}
 		w := cmd.OutOrStdout()
 		if c.json {
-			return c.print(w, s)
+			return printJSON(w, s)
 		}
 		t := table(w)
 		fmt.Fprintf(t, "sluice\t%s on %s, up %s\n", s.Version, s.Hostname, seconds(s.Uptime))

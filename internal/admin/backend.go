@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 
+	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/spool"
 )
@@ -97,20 +98,10 @@ type Recipient struct {
 	Binding string `json:"binding"`
 }
 
-// Answer is what `config eval` prints: the line, and for --why where it comes from.
+// Answer is what `config eval` prints: as JSON, and as text, the line and then why.
 type Answer struct {
-	Text   string  `json:"text"`
-	Level  string  `json:"level"`
-	Origin string  `json:"origin"` // file:line, or "default"
-	Asked  []Asked `json:"asked"`
-}
-
-// Asked is one rung of the chain that was asked.
-type Asked struct {
-	Level  string `json:"level"`
-	Stanza string `json:"stanza"`
-	Origin string `json:"origin"`
-	Set    bool   `json:"set"`
+	policy.AnswerView
+	Text string `json:"text"`
 }
 
 // Reloaded tells what a reload did.

@@ -243,11 +243,7 @@ func (b backend) Eval(words []string) (admin.Answer, error) {
 		return admin.Answer{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
 	a := snap.Eval(q)
-	out := admin.Answer{Text: a.String(), Origin: a.Origin.String(), Level: a.Level}
-	for _, r := range a.Asked {
-		out.Asked = append(out.Asked, admin.Asked{Level: r.Level, Stanza: r.Stanza, Origin: r.Origin.String(), Set: r.Set})
-	}
-	return out, nil
+	return admin.Answer{AnswerView: a.View(), Text: a.String() + "\n" + a.Why()}, nil
 }
 
 func (b backend) Reload() (admin.Reloaded, error) {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,9 @@ import (
 	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
+
+// ErrNoServer: nobody answers at the address.
+var ErrNoServer = errors.New("no server answers")
 
 // maxAnswer bounds one answer, in octets: a page of queues is below 1 MB.
 const maxAnswer = 64 << 20
@@ -135,7 +139,7 @@ func do[T any](c *Client, req *http.Request) (T, error) {
 	var out T
 	res, err := c.http.Do(req)
 	if err != nil {
-		return out, fmt.Errorf("ask the server at %s: %w (is it running? --admin names its control socket)", c.address, err)
+		return out, fmt.Errorf("ask the server at %s: %w: %w (is it running? --admin names its control socket)", c.address, ErrNoServer, err)
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))

@@ -97,4 +97,3 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 	}
 	return ev
 }
-
