@@ -49,6 +49,7 @@ var arrows = map[string][]string{
 	"admin/client":    {"admin", "sched"},
 	"sim":             {"*"},
 	"sink":            {"mail", "smtp"},
+	"load":            {"mail", "smtp"},
 	"server":          {"*"},
 }
 

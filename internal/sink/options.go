@@ -61,6 +61,12 @@ func SandboxOptions() Options {
 	}
 }
 
+// Check returns what is wrong with the options, every mistake.
+func (o Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // withDefaults returns o with every default filled in, or what is wrong with it.
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Listen) == 0 {

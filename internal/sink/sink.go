@@ -93,6 +93,9 @@ func (s *Sink) Addrs() []string {
 // StatusAddr returns the address of the HTTP status, empty when there is none.
 func (s *Sink) StatusAddr() string { return s.statusAt }
 
+// DumpDir returns where messages are dumped, empty when they are not.
+func (s *Sink) DumpDir() string { return s.opts.Dump }
+
 // Seed returns the seed of the faults: with it and the same commands on the same
 // connections, the same faults are played again.
 func (s *Sink) Seed() uint64 { return s.opts.Seed }
