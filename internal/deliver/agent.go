@@ -40,8 +40,8 @@ type Config struct {
 	Dial func(ctx context.Context, c *sched.Connect) (net.Conn, error)
 }
 
-// Agent runs connections. Its methods do not block and may be called by any goroutine;
-// actions of one connection are to be given in their order.
+// Agent runs connections. Start, Deliver and Close neither block nor call Events, so the
+// scheduler's lock may be held; actions of one connection are to be given in their order.
 type Agent struct {
 	cfg   Config
 	mu    sync.Mutex
@@ -82,7 +82,7 @@ func (a *Agent) Start(action sched.Connect) {
 // Deliver hands a part to a connection. One that has ended meanwhile gives it back.
 func (a *Agent) Deliver(action sched.Deliver) {
 	if c := a.find(action.Conn); c == nil || !c.give(action) {
-		a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part})
+		go a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part}) // not here: the caller may hold the scheduler's lock
 	}
 }
 
@@ -90,6 +90,20 @@ func (a *Agent) Deliver(action sched.Deliver) {
 func (a *Agent) Close(action sched.Close) {
 	if c := a.find(action.Conn); c != nil {
 		c.end(action.How)
+	}
+}
+
+// Abort cuts every connection at once, inside a transaction if need be: the end of a
+// drain that took too long.
+func (a *Agent) Abort() {
+	a.mu.Lock()
+	all := make([]*conn, 0, len(a.conns))
+	for _, c := range a.conns {
+		all = append(all, c)
+	}
+	a.mu.Unlock()
+	for _, c := range all {
+		c.end(sched.CloseAbort)
 	}
 }
 

@@ -30,7 +30,7 @@ func (b backend) Status() admin.Status {
 	if f := b.finding.Load(); f != nil {
 		st.Files.Warning = f.Text
 	}
-	if err := b.accounts.Err(); err != nil {
+	if err := b.accounts.Pressure(); err != nil {
 		st.Accounting = err.Error()
 	}
 	b.driver.View(func(m *sched.Machine, now int64) { st.Queue = m.Totals(now) })

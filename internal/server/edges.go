@@ -16,17 +16,25 @@ const maxLookups = 256
 // edges carries the scheduler's actions out. Its methods are called under the
 // scheduler's lock: each hands over to a goroutine, a mailbox or an outbox.
 type edges struct {
-	ctx      context.Context // ends with the server
-	driver   *live.Driver
-	agent    *deliver.Agent
-	accounts *account.Writer
-	store    *store
-	log      *slog.Logger
+	ctx    context.Context // ends with the server
+	driver *live.Driver
+	agent  *deliver.Agent
+	store  *store
+	log    *slog.Logger
 
-	resolve func(context.Context, sched.Resolve) sched.Resolved
-	rebind  func(sched.Rebind) sched.Rebound
-	lookups chan struct{}      // one token for each lookup under way
-	logs    *outbox[sched.Log] // a handler may block on a slow terminal or pipe
+	accounts  *outbox[sched.Account]
+	accounted chan struct{} // closed when all accounts have been handed to the writer
+	resolve   func(context.Context, sched.Resolve) sched.Resolved
+	rebind    func(sched.Rebind) sched.Rebound
+	lookups   chan struct{}      // one token for each lookup under way
+	logs      *outbox[sched.Log] // a handler may block on a slow terminal or pipe
+}
+
+func newEdges(ctx context.Context, log *slog.Logger) *edges {
+	return &edges{
+		ctx: ctx, log: log, logs: newOutbox[sched.Log](), lookups: make(chan struct{}, maxLookups),
+		accounts: newOutbox[sched.Account](), accounted: make(chan struct{}),
+	}
 }
 
 func (e *edges) Resolve(a sched.Resolve) {
@@ -44,9 +52,27 @@ func (e *edges) Rebind(a sched.Rebind)   { go func() { e.driver.Step(e.rebind(a)
 func (e *edges) Connect(a sched.Connect) { e.agent.Start(a) }
 func (e *edges) Deliver(a sched.Deliver) { e.agent.Deliver(a) }
 func (e *edges) Close(a sched.Close)     { e.agent.Close(a) }
-func (e *edges) Account(a sched.Account) { e.accounts.Write(a) }
+func (e *edges) Account(a sched.Account) { e.accounts.put(a) }
 func (e *edges) Store(a sched.Action)    { e.store.put(a) }
 func (e *edges) Log(a sched.Log)         { e.logs.put(a) }
+
+// accounting hands accounts to the writer, which makes this goroutine wait when its
+// queue is full.
+func (e *edges) accounting(w *account.Writer) {
+	defer close(e.accounted)
+	for {
+		accounts := e.accounts.take()
+		if accounts == nil {
+			return
+		}
+		for _, a := range accounts {
+			if err := w.Write(a); err != nil {
+				e.log.Error("accounting", "error", err)
+				return
+			}
+		}
+	}
+}
 
 // logging writes the log lines.
 func (e *edges) logging() {

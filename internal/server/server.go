@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-mta/sluice/internal/sched/live"
 	"github.com/sluice-mta/sluice/internal/sink"
 	"github.com/sluice-mta/sluice/internal/spool"
+	"github.com/sluice-mta/sluice/internal/vfs"
 )
 
 // Server is a running sluice.
@@ -84,7 +85,7 @@ func (s *Server) start() error {
 	if err := s.bind(); err != nil {
 		return err
 	}
-	if err := s.openDisk(); err != nil {
+	if err := s.openSpool(); err != nil {
 		return err
 	}
 	if err := s.connect(); err != nil {
@@ -120,19 +121,48 @@ func (s *Server) checkFiles(snap *policy.Snapshot) {
 	}
 }
 
-func (s *Server) openDisk() error {
+func (s *Server) openSpool() error {
 	snap := s.policies.snapshot()
 	var err error
 	s.spool, err = spool.OpenDisk(spool.Options{
 		Dir: snap.Spool.Directory, SegmentSize: snap.Spool.SegmentSize, MinFree: snap.Spool.MinFree,
 		Log: func(level slog.Level, text string) { s.log.Log(context.Background(), level, text) },
 	})
-	if err != nil {
-		return err
-	}
-	s.accounts, err = account.Open(s.accountOptions(snap))
 	return err
 }
+
+// openAccounts opens the accounting. The driver is there already: what is recorded is
+// reported to it.
+func (s *Server) openAccounts() error {
+	a := s.policies.snapshot().Account
+	var err error
+	s.accounts, err = account.Open(account.Config{
+		FS: vfs.OS{}, Directory: a.Directory, Formats: a.Formats, MaxSize: a.MaxSize, MaxAge: a.MaxAge,
+		Now: s.wall, Envelope: s.envelope,
+		Recorded: func(upto uint64) { s.driver.Step(sched.Recorded{Upto: upto}) },
+		Trouble: func(err error) {
+			if err != nil {
+				s.log.Error("accounting: records cannot be written; new mail is refused until they can", "error", err)
+			} else {
+				s.log.Info("accounting: records are written again")
+			}
+		},
+	})
+	return err
+}
+
+// envelope reads the envelope of a live message; nil when it cannot be read.
+func (s *Server) envelope(id mail.ID) *mail.Envelope {
+	m, err := s.spool.Open(id)
+	if err != nil {
+		s.log.Error("read an envelope for its accounting record", "message", id.String(), "error", err)
+		return nil
+	}
+	defer m.Close()
+	return m.Envelope()
+}
+
+func (s *Server) wall() time.Time { return time.Unix(0, s.opts.Clock.Wall()) }
 
 // connect builds the scheduler and its edges.
 func (s *Server) connect() error {
@@ -140,15 +170,18 @@ func (s *Server) connect() error {
 	if err := s.routeBy(snap); err != nil {
 		return err
 	}
-	e := &edges{ctx: s.ctx, accounts: s.accounts, log: s.log, logs: newOutbox[sched.Log](), lookups: make(chan struct{}, maxLookups)}
+	e := newEdges(s.ctx, s.log)
 	s.edges = e
 	s.driver = live.New(s.opts.Clock, sched.Config{
 		Seed: rand.Uint64(), Generation: snap.Generation, Server: snap.Server(s.files), Tenants: snap.Tenants,
 	}, e)
+	if err := s.openAccounts(); err != nil {
+		return err
+	}
 	cfg := deliver.Config{
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
-		Now:  func() time.Time { return time.Unix(0, s.opts.Clock.Wall()) },
+		Now:  s.wall,
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.OwnListener = s.sandbox.dial, nil
@@ -159,14 +192,14 @@ func (s *Server) connect() error {
 		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
 	}
 	e.driver, e.agent, e.store, e.resolve, e.rebind = s.driver, s.agent, s.store, s.resolve, s.candidates
-	s.accounts.OnRecorded(func(upto uint64) { s.driver.Step(sched.Recorded{Upto: upto}) })
-	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Err, backlog: s.store.in.len, memory: newMemory()}
+	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
 	go s.store.run()
 	go e.logging()
+	go e.accounting(s.accounts)
 	var err error
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
-		Now: func() time.Time { return time.Unix(0, s.opts.Clock.Wall()) },
+		Now: s.wall,
 	})
 	return err
 }
@@ -230,16 +263,17 @@ func (s *Server) cut() {
 
 // flush writes what is still under way and closes everything.
 func (s *Server) flush() error {
-	// The last outcomes go through accounting and back before they are stored, so the
-	// accounting is flushed while the scheduler still listens.
-	errAccount := s.accounts.Flush()
+	// The last outcomes go through accounting and back before they are stored, so
+	// accounting ends while the scheduler still listens, and the store after it.
+	s.edges.accounts.close()
+	<-s.edges.accounted
+	errAccount := s.accounts.Close()
 	s.store.giveUp.Store(true)
 	s.store.in.close()
 	<-s.store.done
 	s.driver.Halt()
 	s.cancel()
 	s.edges.logs.close()
-	errAccount = errors.Join(errAccount, s.accounts.Close())
 	errSpool := s.spool.Close()
 	if r := s.resolver.Load(); r != nil {
 		r.Close()
@@ -261,13 +295,13 @@ func (s *Server) abandon() {
 		s.driver.Halt()
 	}
 	if s.accounts != nil {
-		s.accounts.Close()
+		_ = s.accounts.Close() // the start has failed with an error of its own
 	}
 	if s.spool != nil {
-		s.spool.Close()
+		_ = s.spool.Close()
 	}
 	if s.sandbox != nil {
-		s.sandbox.sink.Close()
+		_ = s.sandbox.sink.Close()
 	}
 }
 
