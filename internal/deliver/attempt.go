@@ -23,6 +23,7 @@ func (c *conn) attempt(part sched.Deliver) *ending {
 	tx := &c.tx
 	tx.Envelope, tx.Recipients, tx.Content = msg.Envelope(), part.Recipients, msg
 	err = c.client.Transact(tx)
+	defer clear(tx.Results) // replies can be long: an idle connection holds none
 	tx.Content = nil
 	if err != nil && c.notBegun(tx, err) {
 		c.emit(sched.Returned{Conn: c.action.Conn, Part: part.Part})

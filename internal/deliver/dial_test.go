@@ -143,3 +143,32 @@ func TestDialClasses(t *testing.T) {
 		}
 	}
 }
+
+// TestNoFilesLeft lowers the open-file limit of this process to what is open already.
+func TestNoFilesLeft(t *testing.T) {
+	w := scripted(t, "close!")
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	next, err := syscall.Dup(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Close(next) // the lowest number that is free
+	low := syscall.Rlimit{Cur: uint64(next), Max: was.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	got := until[sched.ConnectFailed](w, 1)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if got.Class != sched.ConnectLocalFiles {
+		t.Errorf("got %s", tell(got))
+	}
+	if got := until[sched.Closed](w, 1); got.Class != sched.ConnectLocalFiles {
+		t.Errorf("got %s", tell(got))
+	}
+}

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,11 +163,12 @@ func (b backend) Bindings() []sched.BindingView {
 		known[v.Binding] = true
 	}
 	// Bindings that have carried no mail yet are listed too.
-	for _, name := range snap.BindingNames() {
+	for name, declared := range snap.Bindings {
 		if !known[name] {
-			views = append(views, sched.BindingView{Binding: name, Group: snap.Bindings[name].Group, Limit: -1})
+			views = append(views, sched.BindingView{Binding: name, Group: declared.Group, Limit: -1})
 		}
 	}
+	slices.SortFunc(views, func(a, b sched.BindingView) int { return cmp.Compare(a.Binding, b.Binding) })
 	return views
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/policy"
@@ -49,9 +48,7 @@ func (s *Server) fill(ev *sched.PolicyChanged, names []sched.Name) {
 		gone := snap.Bindings[n.Binding] == nil
 		switch {
 		case n.Host != "" && !gone:
-			var addrs []netip.Addr
-			s.driver.View(func(m *sched.Machine, _ int64) { addrs = m.HostAddresses(n.Host) })
-			ev.Hosts = append(ev.Hosts, sched.HostPolicy{Binding: n.Binding, Host: n.Host, Policy: s.policies.host(n.Binding, n.Host, addrs)})
+			ev.Hosts = append(ev.Hosts, sched.HostPolicy{Binding: n.Binding, Host: n.Host, Policy: s.policies.host(n.Binding, n.Host, n.Addresses)})
 		case n.Host != "":
 			ev.Hosts = append(ev.Hosts, sched.HostPolicy{Binding: n.Binding, Host: n.Host, Policy: &policy.Host{}})
 		case gone:

@@ -24,7 +24,7 @@ type world struct {
 	t    *testing.T
 	dir  string
 	wall atomic.Int64 // offset of the wall clock, ns
-	port int // of receivers
+	port int          // of receivers
 }
 
 func newWorld(t *testing.T) *world {

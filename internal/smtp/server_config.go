@@ -62,6 +62,10 @@ type ServerConfig struct {
 // Stages: StageGreeting, StageEHLO (HELO too), StageSTARTTLS, StageAuth, StageMail,
 // StageRcpt, StageData (354, and replies to chunks before the last), StageDot
 // (BDAT LAST too), StageRset, StageQuit, and StageNone for every other reply.
+//
+// When it turns a success of MAIL or DATA into something else the transaction is reset.
+// A changed reply to RCPT or to the final dot is not made known to the Session: what
+// must be consistent is decided there.
 type Intercept func(c *ServerConn, stage mail.Stage, r *mail.Reply) Verdict
 
 // Verdict is what becomes of a reply.

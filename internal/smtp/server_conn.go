@@ -45,8 +45,10 @@ type ServerConn struct {
 
 	helo  string
 	esmtp bool // EHLO was given
-	login string
-	tls   *tls.ConnectionState
+	// enhanced: replies carry enhanced codes (RFC 2034)
+	enhanced bool
+	login    string
+	tls      *tls.ConnectionState
 
 	// state of the session
 	inMail     bool
@@ -56,6 +58,7 @@ type ServerConn struct {
 	idleCmds   int
 	authFails  int
 	intercepts bool
+	said       int // code of the last reply, as intercepted
 	content    Content
 
 	// deadlines: see read
@@ -278,7 +281,9 @@ func (c *ServerConn) Flush() error {
 // reply sends one reply. An error means that the session is over.
 func (c *ServerConn) reply(stage mail.Stage, r mail.Reply) error {
 	if c.intercepts && !c.shed {
-		switch c.cfg.Intercept(c, stage, &r) {
+		verdict := c.cfg.Intercept(c, stage, &r)
+		c.said = r.Code
+		switch verdict {
 		case SkipReply:
 			return nil
 		case HangUp:
@@ -286,7 +291,8 @@ func (c *ServerConn) reply(stage mail.Stage, r mail.Reply) error {
 			return errHangUp
 		}
 	}
-	c.out = appendReply(c.out, r, c.esmtp)
+	c.said = r.Code
+	c.out = appendReply(c.out, r, c.enhanced)
 	if len(c.out) > bigBuffer {
 		if err := c.Flush(); err != nil {
 			return err
