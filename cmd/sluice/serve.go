@@ -56,7 +56,7 @@ func logger(format string, w io.Writer) (*slog.Logger, error) {
 
 // serve runs the server until a signal ends it or a listener fails.
 func serve(g *globals, sandbox bool, log *slog.Logger, out io.Writer) error {
-	opts := server.Options{Version: version, Log: log, Snapshot: config.Default()}
+	opts := server.Options{Version: versionText(), Log: log, Snapshot: config.Default()}
 	if file := g.configFile(); file != "" {
 		opts.Load = func() (*policy.Snapshot, []string, error) { return loadConfig(file) }
 		snap, warnings, err := opts.Load()

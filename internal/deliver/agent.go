@@ -36,7 +36,10 @@ type Config struct {
 	OwnListener func(netip.AddrPort) bool
 	// Now is the wall clock, for the times of attempts; nil: time.Now.
 	Now func() time.Time
-	// Dial connects; nil: TCP. For tests.
+	// AnyAddress leaves prohibited_hosts and OwnListener to Dial: a sandbox, whose Dial
+	// reaches nothing but its own receiver.
+	AnyAddress bool
+	// Dial connects; nil: TCP. For tests and the sandbox.
 	Dial func(ctx context.Context, c *sched.Connect) (net.Conn, error)
 }
 

@@ -184,7 +184,7 @@ func (s *Server) connect() error {
 		Now:  s.wall,
 	}
 	if s.sandbox != nil {
-		cfg.Dial, cfg.OwnListener = s.sandbox.dial, nil
+		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
 	}
 	s.agent = deliver.New(cfg)
 	s.store = &store{

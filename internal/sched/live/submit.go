@@ -95,5 +95,16 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 		part.Attempts = max(part.Attempts, attempts)
 		part.Due = min(part.Due, next)
 	}
+	for i := range ev.Parts {
+		p := &ev.Parts[i]
+		p.Due = min(p.Due, d.latest(p))
+	}
 	return ev
+}
+
+// latest is the longest that a recovered part may wait: its schedule from now on, with the
+// tenth that jitter may add. The wall clock may have been set back while it was stored.
+func (d *Driver) latest(p *sched.SubmittedPart) int64 {
+	wait := p.Policy.Retry.After(p.Attempts)
+	return d.clock.Boot() + int64(wait+wait/10)
 }
