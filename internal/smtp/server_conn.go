@@ -145,7 +145,6 @@ func (c *ServerConn) run() {
 	// With PROXY protocol this is where its header is read.
 	c.remote, c.local = addrPort(c.conn.RemoteAddr()), addrPort(c.conn.LocalAddr())
 	if refuse := c.server.admit(c); refuse.Code != 0 {
-		c.cutOff = true
 		_ = c.reply(mail.StageNone, refuse)
 		return
 	}
@@ -162,7 +161,6 @@ func (c *ServerConn) run() {
 	c.session = session
 	err := c.reply(mail.StageGreeting, greeting)
 	if greeting.Code != 220 || err != nil {
-		c.cutOff = greeting.Code != 220
 		return
 	}
 	for err == nil {
