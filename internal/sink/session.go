@@ -58,6 +58,7 @@ func (s *session) run(over string) {
 	for {
 		l, err := s.readLine()
 		if errors.Is(err, bufio.ErrBufferFull) {
+			s.sink.tally.mistake()
 			s.reply("500 5.5.2 line too long")
 			s.hangUp()
 			return
