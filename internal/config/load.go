@@ -84,6 +84,8 @@ type run struct {
 	open  []string       // files being read, for loops
 	total int
 	files int
+
+	errors, warnings int
 }
 
 func (r *run) finish() (*policy.Snapshot, Diagnostics) {
@@ -98,6 +100,9 @@ func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 		}
 		r.add(d)
 	}
+	if _, ok := r.order[r.main]; !ok {
+		r.order[r.main] = -1
+	}
 	r.diags.sortBy(r.order)
 	if r.diags.HasErrors() {
 		return nil, r.diags
@@ -105,14 +110,24 @@ func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 	return snap, r.diags
 }
 
+// add keeps a finding; beyond maxFindings errors (and as many warnings) they are
+// only counted as one more.
 func (r *run) add(d Diagnostic) {
-	if len(r.diags) == maxFindings {
-		r.diags = append(r.diags, Diagnostic{File: r.main, Text: fmt.Sprintf("more than %d findings: the others are not shown", maxFindings)})
+	n := &r.errors
+	if d.Warning {
+		n = &r.warnings
 	}
-	if len(r.diags) < maxFindings {
+	*n++
+	switch {
+	case *n == maxFindings+1:
+		r.diags = append(r.diags, Diagnostic{File: r.main, Warning: d.Warning, Text: fmt.Sprintf("more than %d findings: the others are not shown", maxFindings)})
+	case *n <= maxFindings:
 		r.diags = append(r.diags, d)
 	}
 }
+
+// full reports whether further errors would not be shown.
+func (r *run) full() bool { return r.errors > maxFindings }
 
 // errorAt reports an error at a token of a file.
 func (r *run) errorAt(file string, t token, format string, args ...any) {

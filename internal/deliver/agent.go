@@ -79,10 +79,11 @@ func (a *Agent) Start(action sched.Connect) {
 	}()
 }
 
-// Deliver hands a part to a connection. One that has ended meanwhile gives it back.
+// Deliver hands a part to a connection. One that has come to its end gives it back.
 func (a *Agent) Deliver(action sched.Deliver) {
 	if c := a.find(action.Conn); c == nil || !c.give(action) {
-		a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part})
+		// Not from here: the caller may be what Events waits for. It is rare.
+		go a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part})
 	}
 }
 

@@ -83,8 +83,7 @@ func opening(rep mail.Reply, err error) *ending {
 		return nil
 	}
 	end := &ending{class: connectClass(classify.Opening(rep)), reply: rep, quit: err == nil}
-	var se *smtp.SessionError
-	if errors.As(err, &se) && se.Kind == smtp.EndAborted {
+	if endKind(err) == smtp.EndAborted {
 		end.class = sched.ConnectAborted
 	}
 	return end

@@ -330,21 +330,29 @@ func (b *builder) references() {
 			switch {
 			case o.Type == TypeBinding && o.Name == "binding":
 				if b.s.Bindings[v.Str] == nil {
-					b.errorf(v.Origin, "no binding %q%s", v.Str, suggest(v.Str, b.names(true, false)))
+					b.errorf(v.Origin, "no binding %q%s", v.Str, b.near(v.Str, true, false))
 				}
 			case o.Type == TypeBinding && o.Name == "binding_group":
 				if b.s.Groups[v.Str] == nil {
-					b.errorf(v.Origin, "no binding_group %q%s", v.Str, suggest(v.Str, b.names(false, true)))
+					b.errorf(v.Origin, "no binding_group %q%s", v.Str, b.near(v.Str, false, true))
 				}
 			case o.Type == TypeBinding || o.Type == TypeBindings:
 				for _, n := range append(v.List, v.Str) {
 					if n != "" && b.s.Bindings[n] == nil && b.s.Groups[n] == nil {
-						b.errorf(v.Origin, "no binding or binding_group %q%s", n, suggest(n, b.names(true, true)))
+						b.errorf(v.Origin, "no binding or binding_group %q%s", n, b.near(n, true, true))
 					}
 				}
 			}
 		}
 	})
+}
+
+// near suggests a declared name; when much is wrong already it does not.
+func (b *builder) near(name string, bindings, groups bool) string {
+	if len(b.findings) > 100 {
+		return ""
+	}
+	return suggest(name, b.names(bindings, groups))
 }
 
 func (b *builder) eachScope(c *Scope, f func(*Scope)) {

@@ -1,7 +1,9 @@
 package spool
 
 import (
-	"io"
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -14,12 +16,14 @@ import (
 type Memory struct {
 	mu     sync.Mutex
 	live   map[mail.ID]*memoryMessage
-	order  []mail.ID // in order of acceptance; finished ones are skipped
 	closed bool
 }
 
 // NewMemory returns an empty spool.
 func NewMemory() *Memory { return &Memory{live: map[mail.ID]*memoryMessage{}} }
+
+// errTwice is a misuse: IDs are unique, and a draft takes the envelope of its own.
+var errTwice = errors.New("it is in the spool already, or the draft is of another message")
 
 type memoryMessage struct {
 	env     *mail.Envelope
@@ -33,14 +37,7 @@ func (m *memoryMessage) Bytes() []byte            { return m.content }
 func (m *memoryMessage) Close()                   {}
 
 func (m *memoryMessage) ReadAt(p []byte, off int64) (int, error) {
-	if off >= int64(len(m.content)) {
-		return 0, io.EOF
-	}
-	n := copy(p, m.content[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
+	return readBytes(m.content, p, off)
 }
 
 type memoryDraft struct {
@@ -72,6 +69,9 @@ func (d *memoryDraft) Commit(env *mail.Envelope, prefix []byte) error {
 	if s.closed {
 		return ErrClosed
 	}
+	if env.ID != d.id || s.live[env.ID] != nil {
+		return fmt.Errorf("store message %s: %w", env.ID, errTwice)
+	}
 	s.put(env, append(slices.Clip(slices.Clone(prefix)), d.content...))
 	return nil
 }
@@ -80,7 +80,6 @@ func (d *memoryDraft) Abort() { d.ended, d.content = true, nil }
 
 func (s *Memory) put(env *mail.Envelope, content []byte) {
 	s.live[env.ID] = &memoryMessage{env: env, content: content, states: map[int]mail.RecipientState{}}
-	s.order = append(s.order, env.ID)
 }
 
 // Commit implements Spool. Changes to a message that is not there are ignored, as the
@@ -121,19 +120,16 @@ func (s *Memory) Open(id mail.ID) (Message, error) {
 	return m, nil
 }
 
-// Recover implements Spool.
+// Recover implements Spool. Order is that of the IDs, whose time comes first.
 func (s *Memory) Recover(yield func(Recovered) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range s.order {
+	for _, id := range slices.SortedFunc(maps.Keys(s.live), mail.ID.Compare) {
 		m := s.live[id]
-		if m == nil {
-			continue
-		}
 		r := Recovered{Envelope: m.env}
-		for i := range m.env.Recipients {
-			if st, ok := m.states[i]; ok {
-				r.States = append(r.States, st)
+		for _, i := range slices.Sorted(maps.Keys(m.states)) {
+			if i < len(m.env.Recipients) {
+				r.States = append(r.States, m.states[i])
 			}
 		}
 		if err := yield(r); err != nil {

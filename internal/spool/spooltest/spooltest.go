@@ -1,0 +1,415 @@
+// Package spooltest proves that a form of spool.Spool does what the interface says: one
+// suite, run over every form.
+package spooltest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/spool"
+)
+
+// Open makes an empty spool for one test. reopen closes it and opens what it left; nil
+// when nothing outlives the process.
+type Open func(t *testing.T) (s spool.Spool, reopen func(spool.Spool) spool.Spool)
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, Open)
+	}{
+		{"a message comes back as it was", testRoundTrip},
+		{"nothing is visible before commit or after abort", testAbort},
+		{"an id is taken once", testTwice},
+		{"done is called in order", testOrder},
+		{"a finished message stays readable until close", testFinishedOpen},
+		{"reports come into being with the changes", testReports},
+		{"changes to unknown messages are ignored", testUnknown},
+		{"large content", testLarge},
+		{"recover yields states, oldest first", testRecover},
+		{"recover ends with the error of yield", testRecoverError},
+		{"closed", testClosed},
+		{"many at once", testConcurrent},
+		{"random histories", testHistories},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
+	}
+}
+
+// ID returns the n-th ID of a series; they sort by n.
+func ID(n int) mail.ID {
+	var r [10]byte
+	r[9] = byte(n)
+	return mail.NewID(1_700_000_000_000+int64(n), r)
+}
+
+// Envelope returns an envelope with recipients, every field set by the number.
+func Envelope(id mail.ID, recipients int) *mail.Envelope {
+	env := &mail.Envelope{
+		ID: id, Sender: mail.Address{Local: "sender", Domain: "Origin.test"}, Received: id.Millis() * 1e6, Size: 17,
+		Tenant: "tenant", Job: "job", EnvID: "env+2Bid", Ret: mail.RetHeaders, EightBit: true, SMTPUTF8: true,
+		Source: mail.Source{
+			Protocol: "smtp", Client: netip.MustParseAddrPort("127.0.0.1:2525"), Helo: "client.test", Login: "user",
+			Listener: "127.0.0.1:25",
+		},
+	}
+	for i := range recipients {
+		env.Recipients = append(env.Recipients, mail.Recipient{
+			Address: mail.Address{Local: fmt.Sprintf("r%d", i), Domain: fmt.Sprintf("D%d.test", i/3)},
+			Domain:  fmt.Sprintf("d%d.test", i/3), Binding: fmt.Sprintf("ip-%d", i/2), Group: "group",
+			ORcpt: "rfc822;r+2B@d.test", Notify: mail.NotifyFailure | mail.NotifyDelay,
+		})
+	}
+	return env
+}
+
+// Put stores a message.
+func Put(s spool.Spool, env *mail.Envelope, prefix, content []byte) error {
+	d := s.Create(env.ID)
+	if _, err := d.Write(content); err != nil {
+		d.Abort()
+		return err
+	}
+	return d.Commit(env, prefix)
+}
+
+// Commit stores a batch and waits until it is written.
+func Commit(s spool.Spool, b spool.Batch) error {
+	c := make(chan error, 1)
+	s.Commit(b, func(err error) { c <- err })
+	return <-c
+}
+
+// Content reads the whole content of a message, by Bytes or by pieces.
+func Content(m spool.Message) ([]byte, error) {
+	if b := m.Bytes(); b != nil {
+		return b, nil
+	}
+	return io.ReadAll(io.NewSectionReader(m, 0, m.Size()))
+}
+
+// Check opens a message and compares it.
+func Check(s spool.Spool, env *mail.Envelope, content []byte) error {
+	m, err := s.Open(env.ID)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := sameEnvelope(m.Envelope(), env); err != nil {
+		return err
+	}
+	got, err := Content(m)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, content) || m.Size() != int64(len(content)) {
+		return fmt.Errorf("message %s: content of %d octets differs, want %d", env.ID, len(got), len(content))
+	}
+	part := make([]byte, 7)
+	if n, err := m.ReadAt(part, int64(len(content))-3); len(content) > 3 && (n != 3 || !errors.Is(err, io.EOF)) {
+		return fmt.Errorf("message %s: read of the last three octets: %d, %v", env.ID, n, err)
+	}
+	return nil
+}
+
+func sameEnvelope(a, b *mail.Envelope) error {
+	if x, y := fmt.Sprintf("%+v", *a), fmt.Sprintf("%+v", *b); x != y {
+		return fmt.Errorf("envelope differs:\n got %s\nwant %s", x, y)
+	}
+	return nil
+}
+
+func noise(n int, seed uint64) []byte {
+	r := rand.New(rand.NewPCG(seed, 1))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testRoundTrip(t *testing.T, open Open) {
+	s, reopen := open(t)
+	for i, size := range []int{0, 1, 4096, 100_000} {
+		must(t, Put(s, Envelope(ID(i), i*3), []byte("Prefix: x\r\n"), noise(size, uint64(i))))
+	}
+	must(t, Put(s, &mail.Envelope{ID: ID(9)}, nil, []byte("bare"))) // all fields zero
+	check := func() {
+		for i, size := range []int{0, 1, 4096, 100_000} {
+			must(t, Check(s, Envelope(ID(i), i*3), append([]byte("Prefix: x\r\n"), noise(size, uint64(i))...)))
+		}
+		must(t, Check(s, &mail.Envelope{ID: ID(9)}, []byte("bare")))
+		if n := s.Stats().Messages; n != 5 {
+			t.Errorf("stats: %d messages, want 5", n)
+		}
+	}
+	check()
+	if reopen != nil {
+		s = reopen(s)
+		check()
+	}
+	must(t, s.Close())
+}
+
+func testAbort(t *testing.T, open Open) {
+	s, _ := open(t)
+	defer s.Close()
+	d := s.Create(ID(1))
+	_, err := d.Write([]byte("gone"))
+	must(t, err)
+	if _, err := s.Open(ID(1)); !errors.Is(err, spool.ErrNotFound) {
+		t.Errorf("open before commit: %v", err)
+	}
+	d.Abort()
+	if _, err := s.Open(ID(1)); !errors.Is(err, spool.ErrNotFound) {
+		t.Errorf("open after abort: %v", err)
+	}
+	if err := d.Commit(Envelope(ID(1), 1), nil); !errors.Is(err, spool.ErrClosed) {
+		t.Errorf("commit after abort: %v", err)
+	}
+	if _, err := d.Write([]byte("x")); !errors.Is(err, spool.ErrClosed) {
+		t.Errorf("write after abort: %v", err)
+	}
+	d = s.Create(ID(1))
+	must(t, d.Commit(Envelope(ID(1), 1), []byte("kept")))
+	d.Abort()
+	must(t, Check(s, Envelope(ID(1), 1), []byte("kept")))
+}
+
+func testTwice(t *testing.T, open Open) {
+	s, _ := open(t)
+	defer s.Close()
+	must(t, Put(s, Envelope(ID(1), 1), nil, []byte("one")))
+	if err := Put(s, Envelope(ID(1), 1), nil, []byte("two")); err == nil {
+		t.Error("a second message of the same id was taken")
+	}
+	d := s.Create(ID(2))
+	if err := d.Commit(Envelope(ID(3), 1), nil); err == nil {
+		t.Error("an envelope of another id was taken")
+	}
+	must(t, Check(s, Envelope(ID(1), 1), []byte("one")))
+}
+
+// testOrder is the first half of P3.
+func testOrder(t *testing.T, open Open) {
+	s, _ := open(t)
+	defer s.Close()
+	must(t, Put(s, Envelope(ID(0), 1), nil, nil))
+	var mu sync.Mutex
+	var order []int
+	var wg sync.WaitGroup
+	const n = 200
+	for i := range n {
+		b := spool.Batch{Changes: []spool.Change{{Message: ID(0), States: []mail.RecipientState{{Attempts: i}}}}}
+		switch i % 5 {
+		case 3:
+			b = spool.Batch{}
+		case 4:
+			b.Reports = []spool.Report{{Envelope: Envelope(ID(i), 1), Content: []byte("report")}}
+		}
+		wg.Add(1)
+		s.Commit(b, func(err error) {
+			defer wg.Done()
+			if err != nil {
+				t.Errorf("batch %d: %v", i, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, i)
+		})
+	}
+	wg.Wait()
+	for i := range order {
+		if order[i] != i {
+			t.Fatalf("done of batch %d came as number %d", order[i], i)
+		}
+	}
+}
+
+func testFinishedOpen(t *testing.T, open Open) {
+	s, _ := open(t)
+	for i, size := range []int{10, 50_000, 2_000_000} {
+		content := noise(size, uint64(i))
+		must(t, Put(s, Envelope(ID(i), 1), nil, content))
+		m, err := s.Open(ID(i))
+		must(t, err)
+		must(t, Commit(s, spool.Batch{Changes: []spool.Change{{Message: ID(i), Finish: true}}}))
+		if _, err := s.Open(ID(i)); !errors.Is(err, spool.ErrNotFound) {
+			t.Errorf("open after finish: %v", err)
+		}
+		if i == 2 {
+			must(t, s.Close())
+		}
+		got, err := Content(m)
+		must(t, err)
+		if !bytes.Equal(got, content) {
+			t.Errorf("content of %d octets differs after finish", size)
+		}
+		m.Close()
+	}
+}
+
+func testReports(t *testing.T, open Open) {
+	s, reopen := open(t)
+	must(t, Put(s, Envelope(ID(1), 2), nil, []byte("original")))
+	large := noise(1_500_000, 3)
+	must(t, Commit(s, spool.Batch{
+		Changes: []spool.Change{{Message: ID(1), States: []mail.RecipientState{{Index: 1, Status: mail.Failed}}}},
+		Reports: []spool.Report{{Envelope: Envelope(ID(2), 1), Content: []byte("dsn")}, {Envelope: Envelope(ID(3), 1), Content: large}},
+	}))
+	check := func() {
+		must(t, Check(s, Envelope(ID(2), 1), []byte("dsn")))
+		must(t, Check(s, Envelope(ID(3), 1), large))
+	}
+	check()
+	if reopen != nil {
+		s = reopen(s)
+		check()
+	}
+	must(t, Commit(s, spool.Batch{Changes: []spool.Change{{Message: ID(2), Finish: true}, {Message: ID(3), Finish: true}, {Message: ID(1), Finish: true}}}))
+	if n := s.Stats().Messages; n != 0 {
+		t.Errorf("%d messages left", n)
+	}
+	must(t, s.Close())
+}
+
+func testUnknown(t *testing.T, open Open) {
+	s, _ := open(t)
+	defer s.Close()
+	must(t, Commit(s, spool.Batch{Changes: []spool.Change{
+		{Message: ID(5), Finish: true}, {Message: ID(6), States: []mail.RecipientState{{Attempts: 1}}},
+	}}))
+	must(t, s.Recover(func(r spool.Recovered) error { return fmt.Errorf("recovered %s", r.Envelope.ID) }))
+}
+
+func testLarge(t *testing.T, open Open) {
+	s, reopen := open(t)
+	content := noise(3_000_000, 5)
+	d := s.Create(ID(1))
+	for rest := content; len(rest) > 0; {
+		n := min(len(rest), 70_001)
+		_, err := d.Write(rest[:n])
+		must(t, err)
+		rest = rest[n:]
+	}
+	prefix := noise(5000, 6)
+	must(t, d.Commit(Envelope(ID(1), 1), prefix))
+	whole := append(prefix, content...)
+	must(t, Check(s, Envelope(ID(1), 1), whole))
+	if reopen != nil {
+		s = reopen(s)
+		must(t, Check(s, Envelope(ID(1), 1), whole))
+	}
+	must(t, s.Close())
+}
+
+func testRecover(t *testing.T, open Open) {
+	s, reopen := open(t)
+	for _, i := range []int{3, 1, 2} {
+		must(t, Put(s, Envelope(ID(i), 5), nil, []byte("x")))
+	}
+	last := mail.RecipientState{
+		Index: 4, Attempts: 3, Next: 1_800_000_000_000_000_001, Binding: "ip-9", Group: "g",
+		Last: mail.Reply{Code: 451, Enhanced: "4.7.1", Text: "later\nplease \x00\xff", Stage: mail.StageDot},
+	}
+	must(t, Commit(s, spool.Batch{Changes: []spool.Change{
+		{Message: ID(1), States: []mail.RecipientState{{Index: 4, Attempts: 1}, {Index: 0, Status: mail.Delivered, Attempts: 1}}},
+		{Message: ID(2), Finish: true},
+	}}))
+	must(t, Commit(s, spool.Batch{Changes: []spool.Change{{Message: ID(1), States: []mail.RecipientState{last}}}}))
+	if reopen != nil {
+		s = reopen(s)
+	}
+	var got []spool.Recovered
+	must(t, s.Recover(func(r spool.Recovered) error { got = append(got, r); return nil }))
+	if len(got) != 2 || got[0].Envelope.ID != ID(1) || got[1].Envelope.ID != ID(3) {
+		t.Fatalf("recovered %+v", got)
+	}
+	must(t, sameEnvelope(got[0].Envelope, Envelope(ID(1), 5)))
+	want := []mail.RecipientState{{Index: 0, Status: mail.Delivered, Attempts: 1}, last}
+	if fmt.Sprint(got[0].States) != fmt.Sprint(want) || len(got[1].States) != 0 {
+		t.Errorf("states %v and %v, want %v and none", got[0].States, got[1].States, want)
+	}
+	must(t, s.Close())
+}
+
+func testRecoverError(t *testing.T, open Open) {
+	s, _ := open(t)
+	defer s.Close()
+	must(t, Put(s, Envelope(ID(1), 1), nil, nil))
+	must(t, Put(s, Envelope(ID(2), 1), nil, nil))
+	stop := errors.New("stop")
+	calls := 0
+	if err := s.Recover(func(spool.Recovered) error { calls++; return stop }); !errors.Is(err, stop) || calls != 1 {
+		t.Errorf("%d calls, error %v", calls, err)
+	}
+}
+
+func testClosed(t *testing.T, open Open) {
+	s, _ := open(t)
+	d := s.Create(ID(1))
+	must(t, s.Close())
+	if err := d.Commit(Envelope(ID(1), 1), nil); !errors.Is(err, spool.ErrClosed) {
+		t.Errorf("commit of a draft: %v", err)
+	}
+	if err := Commit(s, spool.Batch{}); !errors.Is(err, spool.ErrClosed) {
+		t.Errorf("commit of a batch: %v", err)
+	}
+	must(t, s.Close())
+}
+
+func testConcurrent(t *testing.T, open Open) {
+	s, reopen := open(t)
+	const writers, each = 16, 30
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				n := w*each + i
+				content := noise(100+n*7, uint64(n))
+				if err := Put(s, Envelope(ID(n), 2), nil, content); err != nil {
+					t.Error(err)
+				}
+				if err := Check(s, Envelope(ID(n), 2), content); err != nil {
+					t.Error(err)
+				}
+				if i%2 == 0 {
+					s.Commit(spool.Batch{Changes: []spool.Change{{Message: ID(n), Finish: true}}}, func(err error) {
+						if err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			}
+		})
+	}
+	wg.Wait()
+	must(t, Commit(s, spool.Batch{}))
+	if reopen != nil {
+		s = reopen(s)
+	}
+	if n := s.Stats().Messages; n != writers*each/2 {
+		t.Errorf("%d messages alive, want %d", n, writers*each/2)
+	}
+	for n := range writers * each {
+		if n%each%2 == 1 {
+			must(t, Check(s, Envelope(ID(n), 2), noise(100+n*7, uint64(n))))
+		}
+	}
+	must(t, s.Close())
+}
