@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -125,10 +126,19 @@ func TestNoResolverIsLocalTrouble(t *testing.T) {
 			t.Errorf("%s: %s", name, show(got))
 		}
 	}
+	// Found dead a moment ago: further names do not wait for it.
+	r, _ := network(t, silent.Addr)
+	_ = router(r).Resolve(context.Background(), ask("one.test"))
+	if got := router(r).Resolve(context.Background(), ask("implicit.test")); got.Class != mail.ClassLocal {
+		t.Error(show(got))
+	}
+	if n := silent.Queries("implicit.test", dns.TypeMX); n != 0 {
+		t.Errorf("asked %d times though nobody answers", n)
+	}
 	// The root answers: the resolver is alive, the domain's servers are not.
 	slow := dnstest.Serve(t, world)
 	slow.Fault("one.test", dnstest.Silent)
-	r, _ := network(t, slow.Addr)
+	r, _ = network(t, slow.Addr)
 	if got := router(r).Resolve(context.Background(), ask("one.test")); got.Class != mail.ClassDeferred {
 		t.Error(show(got))
 	}
@@ -291,7 +301,7 @@ func TestOneFlightForAll(t *testing.T) {
 		})
 	}
 	for r.Stats().Asked < 50 {
-		time.Sleep(time.Millisecond) // until all of them have asked
+		runtime.Gosched() // until all of them have asked
 	}
 	release()
 	wait.Wait()
@@ -354,6 +364,6 @@ func TestServersOfTheMachine(t *testing.T) {
 		t.Errorf("asked another server: %v", err)
 	}
 	if _, err := dns.New(dns.Config{Servers: []string{"localhost"}}); err == nil {
-		t.Error("a server without port is taken")
+		t.Error("a name is taken for a server")
 	}
 }

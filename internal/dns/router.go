@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,9 @@ type Router struct {
 	// Own reports whether an address and port is one of our listeners (see Listeners). May
 	// be nil.
 	Own func(netip.AddrPort) bool
+	// OwnHost reports whether a host by its canonical name, and port, is this server: for one
+	// whose public address is not on the machine (behind NAT). May be nil.
+	OwnHost func(host string, port uint16) bool
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -152,7 +156,7 @@ func (t *trip) route(ctx context.Context, hosts []*host, implicit bool) {
 		hosts = hosts[n:]
 		t.look(ctx, group)
 		looked = append(looked, group...)
-		if slices.ContainsFunc(group, func(h *host) bool { return h.own.IsValid() }) {
+		if slices.ContainsFunc(group, func(h *host) bool { return h.us }) {
 			break
 		}
 		for _, h := range group {
@@ -263,8 +267,8 @@ func (t *trip) toGateway(ctx context.Context) {
 	switch {
 	case len(h.addresses) > 0:
 		t.add(h)
-	case h.own.IsValid():
-		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+" is this server itself ("+h.own.String()+" is one of its listeners)")
+	case h.us:
+		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+" is this server itself, on port "+strconv.Itoa(int(h.port)))
 	case h.failure != nil:
 		t.failLookup(h.failure, "4.4.3")
 	default:
