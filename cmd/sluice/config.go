@@ -392,13 +392,3 @@ func printJSON(w io.Writer, v any) error {
 	}
 	return nil
 }
-
-// printable replaces what could steer a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if (r < ' ' && r != '\t') || (r >= 0x7f && r < 0xa0) {
-			return '\ufffd'
-		}
-		return r
-	}, s)
-}
