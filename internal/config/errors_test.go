@@ -87,6 +87,7 @@ func TestErrors(t *testing.T) {
 		{"mx_rollup = gmial.rollup Rollup gmail.rollup { mx = *.google.com }\nDomain a.test { mx_rollup = nowhere }", []string{`2:17: error: mx_rollup = nowhere: no Rollup of that name, and not a domain; allowed: off, auto`}},
 		{"User u { password = \"$2b$10$short\" }", []string{"1:21: error: password: not a bcrypt hash"}},
 		{"User u { password = credential:pw }", []string{"1:21: error: password: credential:pw: $CREDENTIALS_DIRECTORY is not set"}},
+		{"prohibited_hosts = ( 10.0.0.0/8, 10.1.1.1 )", []string{`1:20: error: prohibited_hosts: "10.0.0.0/8," ends with a comma: the entries of a list are separated by white space`}},
 		{"weight = 5", []string{`1:1: error: option "weight" is not valid in global; it is valid in binding, tenant`}},
 		{"hostname = \"a b\"", []string{`1:12: error: hostname: "a b" is not a host name`}},
 		{"message_expiration = 99999999999999999999d", []string{"1:22: error: message_expiration: \"99999999999999999999d\" is too large"}},

@@ -5,7 +5,7 @@
 //
 //	option.go     Option: everything the program knows of one option; options_*.go the table, as data
 //	chain.go      the ladders on which values are looked for
-//	scope.go      the tree of stanzas; which of them match a name or an address
+//	scope.go      the tree of stanzas; which of them match a name or an address (label.go, pattern.go)
 //	build.go      tree -> Snapshot, and what is wrong with it as a whole (references.go, check.go)
 //	snapshot.go   Snapshot: one whole, checked configuration; immutable
 //	resolve.go    Snapshot -> Queue: what holds for a binding and a routing domain (limits.go: its counters)
