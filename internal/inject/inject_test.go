@@ -237,9 +237,9 @@ func TestReceivedField(t *testing.T) {
 	}
 }
 
-func TestXtext(t *testing.T) {
-	for in, want := range map[string]string{"": "", "a b+c=d": "a+20b+2Bc+3Dd", "\xfc\x01": "??", strings.Repeat("x", 101): "", strings.Repeat("x", 100): strings.Repeat("x", 100)} {
-		if got := xtext(in); got != want {
+func TestEnvID(t *testing.T) {
+	for in, want := range map[string]string{"": "", "a b+c=d": "a b+c=d", "\xfc\x01": "??", strings.Repeat("x", 101): "", strings.Repeat("x", 100): strings.Repeat("x", 100)} {
+		if got := envID(in); got != want {
 			t.Errorf("%q: %q", in, got)
 		}
 	}

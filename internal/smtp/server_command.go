@@ -115,8 +115,8 @@ func (c *ServerConn) shortCommand(verb, args []byte) error {
 	case "BDAT":
 		return c.bdatCommand(args)
 	}
-	if c.idleCmds++; c.cfg.MaxIdleCommands > 0 && c.idleCmds > c.cfg.MaxIdleCommands {
-		return c.reply(mail.StageNone, replyIdleCmds)
+	if err := c.countIdle(); err != nil {
+		return err
 	}
 	switch string(verb) {
 	case "EHLO":

@@ -188,6 +188,7 @@ func TestBounds(t *testing.T) {
 func TestChunkTrouble(t *testing.T) {
 	for _, c := range []struct{ name, script, content string }{
 		{"syntax", "C: BDAT x\nS: 501*\nclose", ""},
+		{"too many chunks", strings.Repeat("C: BDAT 0\n", maxChunks) + strings.Repeat("S: 250*\n", maxChunks) + "C: BDAT 0\nS: 552*\nclose", ""},
 		{"abandoned by RSET", `C- BDAT 3\r\nabc` + "\nS: 250*\nC: RSET\nS: 250*\nC: RCPT TO:<a@b.test>\nS: 503*", ""},
 		{"abandoned by QUIT", `C- BDAT 3\r\nabcQUIT\r\n` + "\nS: 250*\nS: 221*\nclose", ""},
 		{"no DATA between", `C- BDAT 3\r\nabc` + "\nS: 250*\nC: DATA\nS: 503*\nC: BDAT 0 LAST\nS: 250*", "abc\r\n"},

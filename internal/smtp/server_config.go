@@ -36,7 +36,7 @@ type ServerConfig struct {
 	MaxRecipients         int   // of one message; 452 4.5.3 above [1000]
 	MaxLine               int   // octets of a line of content without CRLF; 550 5.6.0 above [65536]
 	MaxErrors             int   // 5xx replies to one session before 421 4.7.0 [20]
-	MaxIdleCommands       int   // commands since the last message before 421 4.7.0 [200]
+	MaxIdleCommands       int   // commands that are no mail, and 4xx replies, since the last message before 421 4.7.0 [200]
 
 	CommandTimeout time.Duration // for a whole command line to arrive (RFC 5321 §4.5.3.2.7) [5m]
 	BlockTimeout   time.Duration // for the next piece of content to arrive [3m]

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -166,4 +167,40 @@ func TestContentIsAReader(t *testing.T) {
 		t.Errorf("got %q", b.String())
 	}
 	c.in.release()
+}
+
+// TestChunksAsTheRuleSays cuts content into chunks of any size, arriving in steps of any
+// size: what is taken is the content, with the line end that it may lack.
+func TestChunksAsTheRuleSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		words := rapid.SliceOfN(rapid.SampledFrom([]string{"\r\n", "\r\n", "\r\n", ".", "a", "bc", "\r", "\n", "\x00", "\r\n.\r\n"}), 0, 20).Draw(t, "words")
+		content := strings.Join(words, "")
+		var wire strings.Builder
+		wire.WriteString("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\n")
+		for rest := content; ; {
+			n := rapid.IntRange(0, len(rest)).Draw(t, "chunk")
+			last := n == len(rest) && rapid.Bool().Draw(t, "last")
+			fmt.Fprintf(&wire, "BDAT %d%s\r\n%s", n, map[bool]string{true: " LAST"}[last], rest[:n])
+			if rest = rest[n:]; last {
+				break
+			}
+		}
+		wire.WriteString("RSET\r\nQUIT\r\n")
+		h := &testHandler{}
+		c := &textConn{in: []byte(wire.String()), step: rapid.IntRange(1, 50).Draw(t, "step")}
+		NewServer(ServerConfig{MaxErrors: -1}, h).ServeConn(c)
+		if !strings.HasSuffix(c.out.String(), "250 2.0.0 Ok\r\n221 2.0.0 localhost closing\r\n") {
+			t.Fatalf("%q: %q", wire.String(), c.out.String())
+		}
+		clean := !strings.ContainsAny(strings.ReplaceAll(content, "\r\n", ""), "\r\n\x00")
+		if len(h.messages) == 1 != clean {
+			t.Fatalf("%q: taken %v, %q", wire.String(), h.messages, c.out.String())
+		}
+		if content != "" && !strings.HasSuffix(content, "\r\n") {
+			content += "\r\n"
+		}
+		if clean && h.messages[0].content != content {
+			t.Fatalf("%q: taken %q", wire.String(), h.messages[0].content)
+		}
+	})
 }

@@ -29,7 +29,7 @@ func (c *textConn) Read(p []byte) (int, error) {
 }
 func (c *textConn) Write(p []byte) (int, error) { return c.out.Write(p) }
 func (c *textConn) Close() error                { return nil }
-func (c *textConn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+func (c *textConn) LocalAddr() net.Addr         { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
 func (c *textConn) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 func (c *textConn) SetDeadline(time.Time) error      { return nil }
