@@ -8,13 +8,16 @@ GO          ?= go
 BUILDVCS    := $(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
 BUILD_FLAGS := -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w"
 
-.PHONY: help build test unit race blackbox check fmt generate soak bench tools clean
+.PHONY: help build run test unit race blackbox check fmt generate soak bench tools clean
 
 help: ## the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 build: ## build bin/sluice, a static binary
 	$(GO) build $(BUILD_FLAGS) -o bin/sluice ./cmd/sluice
+
+run: build ## start in the sandbox, send sample mail, show what arrived (RUN_ONCE=1: then stop)
+	@scripts/run.sh
 
 .NOTPARALLEL:
 test: tools check unit race blackbox ## everything that must pass

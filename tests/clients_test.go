@@ -35,11 +35,7 @@ func TestClients(t *testing.T) {
 	sink := rig.StartSink(t, port, []string{"127.0.0.20"})
 	server := rig.NewServer(t, oneHost("one.test", "127.0.0.20"), port, "")
 	login := fmt.Sprintf("127.0.0.1:%d", rig.Port(t))
-	conf, err := os.ReadFile(server.Conf())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Write(t, "sluice.conf", string(conf)+fmt.Sprintf(clientsConf, login))
+	server.Append(t, fmt.Sprintf(clientsConf, login))
 	roots := certificate(t, server.Dir)
 	server.Start(t)
 	rig.Listening(t, server.Proc, login)

@@ -55,6 +55,9 @@ func TestKilledUnderLoad(t *testing.T) {
 	if audit.Repeated > 2*connections*kills {
 		t.Errorf("%d deliveries repeated, at most two of each of %d connections at each of %d kills may be", audit.Repeated, connections, kills)
 	}
+	if report.Connections.Peak > connections {
+		t.Errorf("the receiver saw %d connections at once, %d are allowed", report.Connections.Peak, connections)
+	}
 	if audit.Accepted < 100*kills {
 		t.Errorf("only %d messages were accepted: that was no load", audit.Accepted)
 	}
@@ -84,6 +87,8 @@ func TestStoppedUnderLoad(t *testing.T) {
 		server.Start(t)
 	}
 	accepted := sender.Stop()
+	server.Append(t, "max_outbound_connections = 64\n") // what is left need not take long
+	server.Ctl(t, "reload")
 	idle(t, server)
 	server.Stop(t, 30*time.Second)
 	sink.Stop(t)

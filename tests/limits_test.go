@@ -72,7 +72,7 @@ func TestEveryMessageOnceAtSmtpSink(t *testing.T) {
 func TestHostScope(t *testing.T) {
 	for _, perConnection := range []int{0, 20} {
 		t.Run(fmt.Sprintf("per-connection%d", perConnection), func(t *testing.T) {
-			messages := rig.Sample(5000, 1000)
+			messages := rig.Sample(5000, 500)
 			port := rig.Port(t, "127.0.0.22")
 			sink := rig.StartSink(t, port, []string{"127.0.0.22"}, "--latency", "5ms", "--max-connections", "3")
 			zone := rig.Zone{

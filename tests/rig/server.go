@@ -90,6 +90,16 @@ func (s *Server) Write(t testing.TB, name, text string) {
 	}
 }
 
+// Append adds text to the configuration; it wins over what stands before it.
+func (s *Server) Append(t testing.TB, text string) {
+	t.Helper()
+	b, err := os.ReadFile(s.Conf())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Write(t, "sluice.conf", string(b)+text)
+}
+
 // Conf is the path of the configuration.
 func (s *Server) Conf() string { return filepath.Join(s.Dir, "sluice.conf") }
 
