@@ -248,7 +248,7 @@ func (w *writer) publish() {
 
 // admit refuses what cannot be stored now.
 func (w *writer) admit(o *op) error {
-	if w.trouble != nil && o.kind != opSync {
+	if w.trouble != nil && (o.kind != opSync || o.mark) {
 		return fmt.Errorf("%s: %w", opNames[o.kind], w.trouble)
 	}
 	if o.kind != opPut && o.kind != opChunk {
