@@ -195,8 +195,8 @@ type kept struct {
 // readNewest reads the segment that was written last. Every body is checked. Up to the
 // highest synced offset that its records tell all was durable. Beyond it, at the first
 // record that does not read some write was lost, and no batch counts from there on: it
-// may stand on the lost one. Messages count, for they may have been acknowledged; what
-// does not read before the last of them is quarantined, the rest is a torn tail.
+// may stand on the lost one. Messages count, for they may have been acknowledged. What
+// does not read before the last record that does is quarantined, the rest is a torn tail.
 func (d *Disk) readNewest(s *segment) ([]kept, []limit) {
 	sc := newScanner(s.file, s.mark, s.size)
 	sc.check = true
@@ -249,7 +249,11 @@ func (d *Disk) cutTail(s *segment, records []kept, bad []found, durable, end int
 	}
 	out := records[:0]
 	s.end, s.changesEnd = 0, 0
+	last := min(durable, end)
 	for _, k := range records {
+		if k.h.flags&flagDamaged == 0 {
+			last = max(last, k.off)
+		}
 		if (k.h.kind == kindBatch || k.h.flags&flagDamaged != 0) && k.off >= changes {
 			continue
 		}
@@ -257,7 +261,7 @@ func (d *Disk) cutTail(s *segment, records []kept, bad []found, durable, end int
 		s.end = k.off + k.h.size()
 	}
 	s.changesEnd = min(changes, s.end)
-	d.asideBefore(s, bad, max(s.end, min(durable, end)))
+	d.asideBefore(s, bad, last)
 	return out
 }
 

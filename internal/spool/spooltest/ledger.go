@@ -182,9 +182,7 @@ func (l *Ledger) Audit(s spool.Spool, crashed bool) error {
 	if err != nil {
 		return err
 	}
-	if !crashed {
-		l.batches = slices.DeleteFunc(l.batches, func(e entry) bool { return e.failed })
-	}
+	l.dropRefused(crashed)
 	least := 0
 	for i, e := range l.batches {
 		if e.durable || !crashed {
@@ -202,6 +200,24 @@ func (l *Ledger) Audit(s spool.Spool, crashed bool) error {
 		return nil
 	}
 	return why
+}
+
+// dropRefused forgets the batches that were refused. Of those after which nothing was
+// acknowledged the one in flight may hold all the same when the process crashed.
+func (l *Ledger) dropRefused(crashed bool) {
+	last := -1
+	for i, e := range l.batches {
+		if !e.failed || !crashed {
+			last = i
+		}
+	}
+	kept := l.batches[:0]
+	for i, e := range l.batches {
+		if !e.failed || i > last {
+			kept = append(kept, e)
+		}
+	}
+	l.batches = kept
 }
 
 // same reports how what was recovered differs from what is wanted.
