@@ -273,3 +273,64 @@ func TestDiskUse(t *testing.T) {
 	st := d.Stats()
 	t.Logf("%d messages, %d octets alive, %d on disk, %d segments", st.Messages, st.LiveBytes, st.DiskBytes, st.Segments)
 }
+
+// TestFinishedStaysFinished: a message is copied out of a segment that a reader keeps,
+// finished, and the segment with the copy is freed first. It does not come back from the
+// dead copy in the kept one (P5).
+func TestFinishedStaysFinished(t *testing.T) {
+	mem := vfs.NewMem()
+	d, err := spool.OpenDisk(crashOptions(mem, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := 10
+	rotate := func() {
+		for n := d.Stats().Segments; d.Stats().Segments == n; next++ {
+			must(spooltest.Put(d, spooltest.Envelope(spooltest.ID(next), 1), nil, content(1, 3000)))
+		}
+	}
+	free := func() {
+		d.Doom()
+		for did := true; did; {
+			did, err = d.CompactOnce()
+			must(err)
+		}
+	}
+	must(spooltest.Put(d, spooltest.Envelope(spooltest.ID(1), 1), nil, content(1, 6000)))
+	must(spooltest.Put(d, spooltest.Envelope(spooltest.ID(2), 1), nil, content(2, 100)))
+	first := segmentFile(t, mem)
+	m, err := d.Open(spooltest.ID(1))
+	must(err)
+	rotate()
+	free() // the first segment is kept by the reader, the copy stands in the second
+	must(spooltest.Commit(d, spool.Batch{Changes: []spool.Change{{Message: spooltest.ID(2), Finish: true}}}))
+	for range 3 {
+		rotate()
+		free() // the second, then the one with the word that it is finished
+	}
+	if now := segmentFile(t, mem); now != first {
+		t.Fatalf("%s was freed under a reader", first)
+	}
+	after, err := spool.OpenDisk(crashOptions(mem.Crash(rand.New(rand.NewPCG(1, 2))), nil))
+	must(err)
+	defer after.Close()
+	if m, err := after.Open(spooltest.ID(2)); !errors.Is(err, spool.ErrNotFound) {
+		t.Errorf("a finished message is back: %v, %v", m, err)
+	}
+	got, err := spooltest.Content(m)
+	if err != nil || string(got) != string(content(1, 6000)) {
+		t.Errorf("the reader got %d octets, %v", len(got), err)
+	}
+	m.Close()
+	free()
+	if now := segmentFile(t, mem); now == first {
+		t.Error("the segment was not freed after the reader had closed")
+	}
+}

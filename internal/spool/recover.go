@@ -90,7 +90,9 @@ func (r *recoverer) read(ids []mail.ID) {
 		}
 		env, err := r.envelope(it)
 		if err != nil {
-			_ = r.d.damage(it.id, it.at, it.seg, nil, err)
+			rec := make([]byte, it.at.n)
+			got, _ := it.seg.file.ReadAt(rec, int64(it.at.off)) // what can be had of it
+			_ = r.d.damage(it.id, it.at, it.seg, rec[:got], err)
 			continue
 		}
 		r.out[it.n].Envelope = env

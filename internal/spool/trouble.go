@@ -273,4 +273,7 @@ func (w *writer) end() {
 	if w.trouble == nil && w.active != nil {
 		w.seal()
 	}
+	if len(w.win) > 0 {
+		w.d.lost = fmt.Errorf("close spool %s: %d octets of outcomes could not be stored: their messages will be delivered again: %w", w.d.dir, len(w.win), w.trouble)
+	}
 }
