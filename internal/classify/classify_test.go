@@ -64,7 +64,7 @@ func TestOpening(t *testing.T) {
 		{"EHLO refused", reply(550, "", mail.StageEHLO), EffectHost},
 		{"silence", reply(0, "4.4.2", mail.StageGreeting), EffectHost},
 		{"STARTTLS refused", reply(454, "4.7.0", mail.StageSTARTTLS), EffectTLS},
-		{"421 to STARTTLS", reply(421, "", mail.StageSTARTTLS), EffectTLS},
+		{"421 to STARTTLS", reply(421, "", mail.StageSTARTTLS), EffectBusy},
 		{"handshake", reply(0, "4.7.5", mail.StageTLS), EffectTLS},
 	}
 	for _, tt := range tests {

@@ -30,10 +30,10 @@ func (e Effect) String() string {
 // that it does not want a further connection now; any other refusal is the host's.
 func Opening(r mail.Reply) Effect {
 	switch {
-	case r.Stage == mail.StageSTARTTLS || r.Stage == mail.StageTLS:
-		return EffectTLS
 	case r.Code == 421:
 		return EffectBusy
+	case r.Stage == mail.StageSTARTTLS || r.Stage == mail.StageTLS:
+		return EffectTLS
 	case r.Class() == 2:
 		return EffectNone
 	}

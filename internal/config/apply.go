@@ -15,26 +15,47 @@ func origin(file string, t token) policy.Origin {
 	return policy.Origin{File: file, Line: t.line, Column: t.col}
 }
 
-// stanza opens a stanza in a scope and reads its items into it.
+// stanza opens a stanza in a scope and reads its items into it. What is in a stanza
+// that cannot stand here is still checked.
 func (r *run) stanza(file string, it *item, into *policy.Scope) {
 	st := policy.LookupStanza(it.name.text)
 	if st == nil {
-		r.unknownStanza(file, it, into)
+		if st = r.unknownStanza(file, it, into); st != nil {
+			r.aside(file, it, st, into)
+		}
 		return
 	}
 	if !st.In.Has(into.Kind) || (st.Listen && into.Parent != nil && into.Parent.Kind == into.Kind) {
 		r.errorAt(file, it.name, "%s is not valid in %s; it is valid in %s", st.Name, where(into), strings.Join(st.In.Names(), ", "))
+		r.aside(file, it, st, into)
 		return
 	}
 	label, ok := r.label(file, it, st, into)
 	if !ok {
+		r.aside(file, it, st, into)
 		return
 	}
-	kind := st.Kind
+	r.items(file, it.items, into.Open(kindIn(st, into), label, origin(file, it.name)))
+}
+
+// kindIn is the kind of the scope that a stanza opens.
+func kindIn(st *policy.Stanza, into *policy.Scope) policy.ScopeKind {
 	if st.Listen {
-		kind = into.Kind
+		return into.Kind
 	}
-	r.items(file, it.items, into.Open(kind, label, origin(file, it.name)))
+	return st.Kind
+}
+
+// aside checks the items of a stanza that is not part of the configuration.
+func (r *run) aside(file string, it *item, st *policy.Stanza, into *policy.Scope) {
+	if st.Listen && !st.In.Has(into.Kind) {
+		return
+	}
+	label := policy.Label{Text: it.name.text}
+	if it.label != nil {
+		label.Text = it.label.text
+	}
+	r.items(file, it.items, policy.NewRoot().Open(kindIn(st, into), label, origin(file, it.name)))
 }
 
 // where names a scope in a sentence.
@@ -45,10 +66,15 @@ func where(s *policy.Scope) string {
 	return s.Path
 }
 
-func (r *run) unknownStanza(file string, it *item, into *policy.Scope) {
+// unknownStanza reports an unknown name and returns the stanza that it most likely
+// means, or nil.
+func (r *run) unknownStanza(file string, it *item, into *policy.Scope) *policy.Stanza {
+	if r.full() {
+		return nil
+	}
 	if o := policy.Lookup(into.Kind, it.name.text); o != nil {
 		r.errorAt(file, it.name, "%s is an option, not a stanza: %s = VALUE", o.Name, o.Name)
-		return
+		return nil
 	}
 	var names []string
 	for _, st := range policy.Stanzas {
@@ -61,6 +87,7 @@ func (r *run) unknownStanza(file string, it *item, into *policy.Scope) {
 		allowed = "allowed here: " + strings.Join(names, ", ")
 	}
 	r.errorAt(file, it.name, "unknown stanza %q in %s; %s%s", it.name.text, where(into), allowed, didYouMean(it.name.text, allStanzas()))
+	return policy.LookupStanza(policy.Suggest(it.name.text, allStanzas()))
 }
 
 func allStanzas() []string {
@@ -99,11 +126,10 @@ func (r *run) label(file string, it *item, st *policy.Stanza, into *policy.Scope
 		return policy.Label{Text: address}, true
 	}
 	label, err := policy.ParseLabel(st.Kind, it.label.text)
-	if err != nil {
+	if err != nil && !it.label.bad {
 		r.errorAt(file, *it.label, "%s %s: %v", st.Name, it.label.describe(), err)
-		return policy.Label{}, false
 	}
-	return label, true
+	return label, err == nil
 }
 
 // listenAddress checks HOST:PORT or unix:PATH; a relative path is made one below the
@@ -168,6 +194,8 @@ func (r *run) option(file string, it *item, into *policy.Scope) {
 	case policy.TypeSecret:
 		if v.Str, err = r.secret(v.Str); err != nil {
 			r.add(Diagnostic{File: file, Line: it.value.tok.line, Column: it.value.tok.col, Text: fmt.Sprintf("%s: %v", o.Name, err), Warning: r.forgive(err)})
+		} else if err := checkHash(v.Str); err != nil {
+			r.errorAt(file, it.value.tok, "%s: %v", o.Name, err)
 		}
 	}
 	into.Set(o, v, at)
@@ -180,12 +208,15 @@ func (r *run) raw(file string, v *value, o *policy.Option) (policy.Raw, bool) {
 		r.errorAt(file, v.tok, "%s takes no [ ... ] group; allowed: %s", o.Name, o.Allowed())
 		return policy.Raw{}, false
 	case v.list == nil:
-		return policy.Raw{Text: v.tok.text}, true
+		return policy.Raw{Text: v.tok.text}, !v.tok.bad
 	}
 	raw := policy.Raw{IsList: true, List: make([]string, 0, len(v.list))}
 	for _, e := range v.list {
 		if e.list != nil || e.dict {
 			r.errorAt(file, e.tok, "%s takes no list in a list; allowed: %s", o.Name, o.Allowed())
+			return policy.Raw{}, false
+		}
+		if e.tok.bad {
 			return policy.Raw{}, false
 		}
 		raw.List = append(raw.List, e.tok.text)
@@ -195,8 +226,15 @@ func (r *run) raw(file string, v *value, o *policy.Option) (policy.Raw, bool) {
 
 func (r *run) unknownOption(file string, it *item, into *policy.Scope) {
 	name := it.name.text
+	if r.full() {
+		return
+	}
 	if st := policy.LookupStanza(name); st != nil && st.In.Has(into.Kind) {
 		r.errorAt(file, it.name, "%s is a stanza, not an option: %s { ... }", st.Name, st.Name)
+		return
+	}
+	if o := policy.LookupTree(name); o != nil && o.NotInGroup && into.Kind == policy.ScopeGroup {
+		r.errorAt(file, it.name, "%s", o.GroupRule())
 		return
 	}
 	if other := policy.Elsewhere(name); len(other) > 0 {

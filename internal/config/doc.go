@@ -12,3 +12,5 @@
 // The language knows nothing of single options: names, types, ranges and scopes come
 // from the table in policy.
 package config
+
+//go:generate sh -c "go run ../../cmd/sluice config reference --markdown > ../../docs/options.md"

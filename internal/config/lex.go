@@ -23,8 +23,9 @@ type token struct {
 	src    string // as written
 	text   string // of a string: without quotes and escapes; else src
 	line   int
-	col    int // in characters
-	breaks int // line ends between the token before and this one
+	col    int  // in characters
+	breaks int  // line ends between the token before and this one
+	bad    bool // reported by the lexer: its text means nothing
 }
 
 func (t token) is(p string) bool { return t.kind == tokPunct && t.src == p }
@@ -108,7 +109,7 @@ func (l *lexer) next() token {
 		l.block(t)
 	case c == '"':
 		t.kind = tokString
-		t.text = l.quoted(t)
+		t.text, t.bad = l.quoted(t)
 		t.src = l.src[start:l.at]
 		return t
 	case !wordByte(c):
@@ -116,7 +117,7 @@ func (l *lexer) next() token {
 		t.kind = tokInvalid
 	default:
 		t.kind = tokWord
-		l.word(t)
+		t.bad = l.word(t)
 	}
 	t.src = strings.TrimRight(l.src[start:l.at], "\r")
 	t.text = t.src
@@ -152,17 +153,15 @@ func (l *lexer) block(t token) {
 
 // quoted reads a string: \" is a quote, \\ a backslash, every other backslash stands
 // for itself. A string ends on its line.
-func (l *lexer) quoted(t token) string {
+func (l *lexer) quoted(t token) (text string, bad bool) {
 	var b strings.Builder
-	i := l.at + 1
-	for ; i < len(l.src); i++ {
+	for i := l.at + 1; i < len(l.src); i++ {
 		switch c := l.src[i]; {
 		case c == '"':
 			l.at = i + 1
-			l.checkText(t, l.src[t0(i, b.Len()):i])
-			return b.String()
+			return b.String(), l.checkText(t, b.String())
 		case c == '\n':
-			return l.unclosed(t)
+			return l.unclosed(t), true
 		case c == '\\' && i+1 < len(l.src) && (l.src[i+1] == '"' || l.src[i+1] == '\\'):
 			i++
 			b.WriteByte(l.src[i])
@@ -170,11 +169,8 @@ func (l *lexer) quoted(t token) string {
 			b.WriteByte(c)
 		}
 	}
-	return l.unclosed(t)
+	return l.unclosed(t), true
 }
-
-// t0 is a safe lower offset of the string's text, for the check of its characters.
-func t0(end, length int) int { return max(end-length, 0) }
 
 // unclosed ends a string without a closing quote at its line, before a brace that
 // most likely opens the stanza.
@@ -189,22 +185,27 @@ func (l *lexer) unclosed(t token) string {
 	return text
 }
 
-func (l *lexer) checkText(t token, s string) {
-	if !utf8.ValidString(s) {
+// checkText reports text that cannot be meant, and whether it did.
+func (l *lexer) checkText(t token, s string) bool {
+	switch {
+	case !utf8.ValidString(s):
 		l.report(t.line, t.col, "the text is not UTF-8")
-	} else if strings.IndexByte(s, 0) >= 0 {
+	case strings.IndexByte(s, 0) >= 0:
 		l.report(t.line, t.col, "the text holds a NUL")
+	default:
+		return false
 	}
+	return true
 }
 
 func wordByte(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte("#\"'={}()[]", c) < 0 }
 
-func (l *lexer) word(t token) {
+func (l *lexer) word(t token) (bad bool) {
 	start := l.at
 	for l.at < len(l.src) && wordByte(l.src[l.at]) && !strings.HasPrefix(l.src[l.at:], "/*") {
 		l.at++
 	}
-	l.checkText(t, l.src[start:l.at])
+	return l.checkText(t, l.src[start:l.at])
 }
 
 // bad reports a run of characters that cannot be part of a word.

@@ -84,12 +84,14 @@ type run struct {
 	open  []string       // files being read, for loops
 	total int
 	files int
+
+	errors, warnings int
 }
 
 func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 	snap, findings := policy.Build(r.root, policy.Environment{File: r.main, Hostname: r.hostname(), Directory: filepath.Dir(r.main)})
 	if f := snap.FileFinding(r.Files); f != nil {
-		findings = append(findings, *f)
+		findings = append([]policy.Finding{*f}, findings...)
 	}
 	for _, f := range findings {
 		d := Diagnostic{File: f.Origin.File, Line: f.Origin.Line, Column: f.Origin.Column, Warning: f.Warning, Text: f.Text}
@@ -98,21 +100,48 @@ func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 		}
 		r.add(d)
 	}
+	r.checkFiles()
+	if _, ok := r.order[r.main]; !ok {
+		r.order[r.main] = -1
+	}
 	r.diags.sortBy(r.order)
+	r.tooMany()
 	if r.diags.HasErrors() {
 		return nil, r.diags
 	}
 	return snap, r.diags
 }
 
+// add keeps a finding; beyond maxFindings errors, and as many warnings, they are
+// only counted.
 func (r *run) add(d Diagnostic) {
-	if len(r.diags) == maxFindings {
-		r.diags = append(r.diags, Diagnostic{File: r.main, Text: fmt.Sprintf("more than %d findings: the others are not shown", maxFindings)})
+	n := &r.errors
+	if d.Warning {
+		n = &r.warnings
 	}
-	if len(r.diags) < maxFindings {
+	if *n++; *n <= maxFindings {
 		r.diags = append(r.diags, d)
 	}
 }
+
+// tooMany says that findings were left out.
+func (r *run) tooMany() {
+	for _, c := range []struct {
+		n       int
+		what    string
+		warning bool
+	}{{r.warnings, "warnings", true}, {r.errors, "errors", false}} {
+		if c.n > maxFindings {
+			r.diags = append(r.diags, Diagnostic{
+				File: r.main, Warning: c.warning,
+				Text: fmt.Sprintf("%d %s more are not shown", c.n-maxFindings, c.what),
+			})
+		}
+	}
+}
+
+// full reports whether further errors would not be shown.
+func (r *run) full() bool { return r.errors > maxFindings }
 
 // errorAt reports an error at a token of a file.
 func (r *run) errorAt(file string, t token, format string, args ...any) {

@@ -42,7 +42,9 @@ Every option of ` + "`sluice.conf`" + `, from the table in the program itself. H
 
 Scopes: G global, BG binding_group, B binding, D domain, H host. Names are written in any case, with ` + "`-` or `_`" + `; an alias is accepted
 wherever its option is. Durations are seconds, or ` + "`90s`, `20m`, `1h30m`, `5d`" + `; sizes are octets, or ` + "`20KB`, `35MB`" + ` (K is 1024); booleans are
-` + "`on`/`off`, `true`/`false`, `yes`/`no`, `enabled`/`disabled`, `1`/`0`" + `. **by reference** marks options whose counter belongs to the stanza that
+` + "`on`/`off`, `true`/`false`, `yes`/`no`, `enabled`/`disabled`, `1`/`0`" + `. Rates are ` + "`N` (a second), `N/T` (T seconds), `N/unit` or `N/Tunit`" + ` with the units
+s, sec, m, min, h, hr, d, day, and ` + "`,burst=B`" + ` behind; ` + "`0` and `unlimited`" + ` are none. Secrets are the text itself, ` + "`file:PATH`, `env:NAME`, `credential:NAME`" + `,
+or a bcrypt or argon2id hash. **By reference** marks options whose counter belongs to the stanza that
 sets it: all that falls back to the stanza shares it. *Later* marks what an option does not do yet.
 `
 
@@ -88,8 +90,25 @@ func optionTable(b *strings.Builder, in func(*policy.Option) bool) {
 		if o.Later != "" {
 			doc += " *Later: " + o.Later + ".*"
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", name, cell(o.Allowed()), cell(def), letters(o.Scopes), cell(doc))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", name, cell(values(o)), cell(def), letters(o.Scopes), cell(doc))
 	}
+}
+
+// values is Allowed, shorter where the head of the page explains the type.
+func values(o *policy.Option) string {
+	switch o.Type {
+	case policy.TypeBool:
+		return "on, off"
+	case policy.TypeRate:
+		return "rate"
+	case policy.TypeDuration:
+		return "duration" + strings.TrimPrefix(o.Allowed(), "seconds, or 90s, 20m, 1h30m, 5d")
+	case policy.TypeSize:
+		return "size" + strings.TrimPrefix(o.Allowed(), "octets, or 20KB, 35MB, 1GB")
+	case policy.TypeSecret:
+		return "secret"
+	}
+	return o.Allowed()
 }
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
@@ -132,7 +151,7 @@ func stanzaSection(b *strings.Builder, st *policy.Stanza) {
 		if o.Later != "" {
 			doc += " *Later: " + o.Later + ".*"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", o.Name, cell(o.Allowed()), def, cell(doc))
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", o.Name, cell(values(o)), def, cell(doc))
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // maxSecret bounds a secret in octets.
@@ -28,12 +30,12 @@ func (r *run) secret(text string) (string, error) {
 		return v, nil
 	}
 	if name, ok := strings.CutPrefix(text, "credential:"); ok {
+		if name == "" || name != filepath.Base(name) || name == ".." || name == "." {
+			return "", fmt.Errorf("%s: the name of a credential is a plain file name", text)
+		}
 		dir, found := r.getenv("CREDENTIALS_DIRECTORY")
 		if !found || dir == "" {
 			return "", fmt.Errorf("%s: %w", text, errNoCredentials)
-		}
-		if name == "" || name != filepath.Base(name) || name == ".." || name == "." {
-			return "", fmt.Errorf("%s: the name of a credential is a plain file name", text)
 		}
 		return r.secretFile(text, filepath.Join(dir, name))
 	}
@@ -63,3 +65,21 @@ func (r *run) getenv(name string) (string, bool) {
 
 // forgive reports whether a missing secret is no error in a mere check.
 func (r *run) forgive(err error) bool { return r.Check && errors.Is(err, errNoCredentials) }
+
+// checkHash says what is wrong with a secret that looks like a password hash: a wrong
+// hash would let nobody in, and say so to nobody.
+func checkHash(s string) error {
+	switch {
+	case strings.HasPrefix(s, "$argon2id$"):
+		if f := strings.Split(s, "$"); len(f) != 6 || f[2] != "v=19" || f[4] == "" || f[5] == "" {
+			return errors.New("not an argon2 hash: want $argon2id$v=19$m=M,t=T,p=P$SALT$HASH")
+		}
+	case strings.HasPrefix(s, "$argon2"):
+		return errors.New("of the argon2 hashes only argon2id is taken")
+	case strings.HasPrefix(s, "$2a$"), strings.HasPrefix(s, "$2b$"), strings.HasPrefix(s, "$2y$"):
+		if _, err := bcrypt.Cost([]byte(s)); err != nil || len(s) != 60 {
+			return errors.New("not a bcrypt hash: it has 60 characters, $2b$COST$SALT-AND-HASH")
+		}
+	}
+	return nil
+}

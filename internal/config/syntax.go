@@ -106,7 +106,7 @@ func (p *parser) items(open *token, depth int) []*item {
 			}
 		default:
 			p.errorf(t, "expected the name of an option or stanza, found %s", t.describe())
-			p.resync(depth)
+			p.advanceInto(depth)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func (p *parser) item(depth int) *item {
 	name := p.peek()
 	if !isIdent(name.text) {
 		p.errorf(name, "%s is not a name: names hold letters, digits, _ and -", name.describe())
-		p.resync(depth)
+		p.advanceInto(depth)
 		return nil
 	}
 	p.advance()
@@ -161,8 +161,7 @@ func (p *parser) option(name token, depth int) *item {
 	eq := p.advance()
 	t := p.peek()
 	// `a =` at the end of a line, and the next item on the next one
-	missing := t.kind == tokEOF || t.is("}") || (t.kind == tokWord && t.breaks > 0 && (p.ahead(1).is("=") || p.ahead(1).is("{")))
-	if missing {
+	if t.kind == tokEOF || t.is("}") || (t.breaks > 0 && p.beginsItem()) {
 		p.errorf(eq, "the value of %s is missing", name.text)
 		return nil
 	}
@@ -206,6 +205,10 @@ func (p *parser) list(depth int) *value {
 	for !p.peek().is(")") {
 		if t := p.peek(); t.kind == tokEOF || t.is("}") || t.is("{") || t.is("=") || t.is("]") {
 			p.errorf(v.tok, `the ")" of this list is missing (found %s in line %d)`, t.describe(), t.line)
+			return nil
+		}
+		if t := p.peek(); t.breaks > 0 && p.beginsItem() {
+			p.errorf(v.tok, `the ")" of this list is missing (looked for it up to line %d)`, t.line)
 			return nil
 		}
 		e := p.value(depth + 1)
@@ -277,15 +280,21 @@ func (p *parser) skipStanza() {
 	}
 }
 
+// advanceInto goes on behind a token that cannot begin an item.
+func (p *parser) advanceInto(depth int) {
+	if !p.peek().is("{") {
+		p.advance()
+	}
+	p.resync(depth)
+}
+
 // resync goes on to what looks like the next item: a } or the first name of a line.
 // A stanza on the way is read for its own mistakes and dropped.
 func (p *parser) resync(depth int) {
-	for first := true; ; first = false {
+	for {
 		t := p.peek()
 		switch {
-		case t.kind == tokEOF || t.is("}"):
-			return
-		case p.closes[p.at] > 0 && !first:
+		case t.kind == tokEOF || t.is("}") || p.closes[p.at] > 0:
 			return
 		case t.is("{"):
 			open := p.advance()
@@ -295,17 +304,18 @@ func (p *parser) resync(depth int) {
 				p.items(&open, depth+1)
 			}
 			return
-		case !first && t.breaks > 0 && p.beginsItem():
+		case t.breaks > 0 && p.beginsItem():
 			return
 		}
 		p.advance()
 	}
 }
 
+// beginsItem reports whether NAME =, NAME { or NAME LABEL { come next.
 func (p *parser) beginsItem() bool {
 	if t := p.peek(); t.kind != tokWord || !isIdent(t.text) {
 		return false
 	}
 	next := p.ahead(1)
-	return next.is("=") || next.is("{") || (next.isText() && p.ahead(2).is("{"))
+	return next.is("=") || next.is("{") || (next.isText() && next.breaks == 0 && p.ahead(2).is("{"))
 }

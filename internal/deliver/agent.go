@@ -36,12 +36,15 @@ type Config struct {
 	OwnListener func(netip.AddrPort) bool
 	// Now is the wall clock, for the times of attempts; nil: time.Now.
 	Now func() time.Time
-	// Dial connects; nil: TCP. For tests.
+	// AnyAddress leaves prohibited_hosts and OwnListener to Dial: a sandbox, whose Dial
+	// reaches nothing but its own receiver.
+	AnyAddress bool
+	// Dial connects; nil: TCP. For tests and the sandbox.
 	Dial func(ctx context.Context, c *sched.Connect) (net.Conn, error)
 }
 
-// Agent runs connections. Its methods do not block and may be called by any goroutine;
-// actions of one connection are to be given in their order.
+// Agent runs connections. Start, Deliver and Close neither block nor call Events, so the
+// scheduler's lock may be held; actions of one connection are to be given in their order.
 type Agent struct {
 	cfg   Config
 	mu    sync.Mutex
@@ -79,10 +82,11 @@ func (a *Agent) Start(action sched.Connect) {
 	}()
 }
 
-// Deliver hands a part to a connection. One that has ended meanwhile gives it back.
+// Deliver hands a part to a connection. One that has come to its end gives it back.
 func (a *Agent) Deliver(action sched.Deliver) {
 	if c := a.find(action.Conn); c == nil || !c.give(action) {
-		a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part})
+		// Not from here: the caller may be what Events waits for. It is rare.
+		go a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part})
 	}
 }
 
@@ -90,6 +94,20 @@ func (a *Agent) Deliver(action sched.Deliver) {
 func (a *Agent) Close(action sched.Close) {
 	if c := a.find(action.Conn); c != nil {
 		c.end(action.How)
+	}
+}
+
+// Abort cuts every connection at once, inside a transaction if need be: the end of a
+// drain that took too long.
+func (a *Agent) Abort() {
+	a.mu.Lock()
+	all := make([]*conn, 0, len(a.conns))
+	for _, c := range a.conns {
+		all = append(all, c)
+	}
+	a.mu.Unlock()
+	for _, c := range all {
+		c.end(sched.CloseAbort)
 	}
 }
 

@@ -23,6 +23,7 @@ func (c *conn) attempt(part sched.Deliver) *ending {
 	tx := &c.tx
 	tx.Envelope, tx.Recipients, tx.Content = msg.Envelope(), part.Recipients, msg
 	err = c.client.Transact(tx)
+	defer clear(tx.Results) // replies can be long: an idle connection holds none
 	tx.Content = nil
 	if err != nil && c.notBegun(tx, err) {
 		c.emit(sched.Returned{Conn: c.action.Conn, Part: part.Part})
@@ -31,7 +32,7 @@ func (c *conn) attempt(part sched.Deliver) *ending {
 	c.done++
 	c.emit(sched.Attempted{
 		Conn: c.action.Conn, Part: part.Part,
-		Outcomes: c.outcomes(part, tx),
+		Outcomes: c.outcomes(part, tx, err),
 		Attempt:  c.describe(tx.Envelope, started),
 	})
 	if err != nil {
@@ -41,27 +42,37 @@ func (c *conn) attempt(part sched.Deliver) *ending {
 }
 
 // notBegun reports whether a session ended before the receiver had to do with the part:
-// nothing was sent, or a connection that had been used was closed, or left with a 421,
-// before MAIL was answered. On an unused connection that is an attempt: otherwise a
+// nothing was sent, or a connection that had been used was closed, left with a 421, or
+// turned out to be out of step, before MAIL was answered. On an unused connection that is an attempt: otherwise a
 // receiver that does so always would be tried without end.
 func (c *conn) notBegun(tx *smtp.Transaction, err error) bool {
-	var se *smtp.SessionError
-	if !errors.As(err, &se) {
-		return false
-	}
+	kind := endKind(err)
 	if !tx.Sent {
-		return se.Kind == smtp.EndAborted || c.done > 0
+		return kind == smtp.EndAborted || c.done > 0
 	}
-	return c.done > 0 && !tx.Judged && (se.Kind == smtp.EndLost || se.Kind == smtp.EndSaid)
+	return c.done > 0 && !tx.Judged && (kind == smtp.EndLost || kind == smtp.EndSaid || kind == smtp.EndProtocol)
 }
 
-// outcomes classes the results: every recipient has one.
-func (c *conn) outcomes(part sched.Deliver, tx *smtp.Transaction) []mail.Outcome {
+// noEnd is the kind of an end that is none.
+const noEnd = smtp.EndKind(255)
+
+func endKind(err error) smtp.EndKind {
+	var se *smtp.SessionError
+	if errors.As(err, &se) {
+		return se.Kind
+	}
+	return noEnd
+}
+
+// outcomes classes the results: every recipient has one. What we could not read, or broke
+// off ourselves, is not the receiver's doing.
+func (c *conn) outcomes(part sched.Deliver, tx *smtp.Transaction, err error) []mail.Outcome {
+	ours := tx.Unreadable != nil || endKind(err) == smtp.EndAborted
 	out := make([]mail.Outcome, len(part.Recipients))
 	for i := range out {
 		r := &tx.Results[i]
 		class := classify.Recipient(r.Reply, r.Ahead)
-		if tx.Unreadable != nil && r.Reply.Code == 0 {
+		if ours && class == mail.ClassDeferred && r.Reply.Code == 0 {
 			class = mail.ClassLocal
 		}
 		if class == mail.ClassDelivered {

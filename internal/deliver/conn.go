@@ -57,13 +57,12 @@ func (c *conn) run() {
 	} else {
 		c.emit(sched.ConnectFailed{Conn: c.action.Conn, Class: end.class, Reply: end.reply})
 	}
-	// What was not begun goes back before the wait for the receiver: another connection
-	// may take it meanwhile.
-	c.returnParts(false)
+	// What was not begun goes back before the wait for the receiver, and from here on at
+	// once: another connection may take it meanwhile.
+	c.returnParts()
 	if c.client != nil {
 		c.client.Close(end.quit)
 	}
-	c.returnParts(true)
 	c.agent.forget(c.action.Conn)
 	c.emit(sched.Closed{Conn: c.action.Conn, Class: end.class, Reply: end.reply})
 }
@@ -152,12 +151,12 @@ func (c *conn) take() (part sched.Deliver, ok, stop bool) {
 	return part, true, false
 }
 
-// returnParts gives back what was not begun. last: from here on give refuses.
-func (c *conn) returnParts(last bool) {
+// returnParts gives back what was not begun; from here on give refuses.
+func (c *conn) returnParts() {
 	c.mu.Lock()
 	parts := c.parts
 	c.parts = nil
-	c.ended = last
+	c.ended = true
 	c.mu.Unlock()
 	for _, p := range parts {
 		c.emit(sched.Returned{Conn: c.action.Conn, Part: p.Part})

@@ -76,7 +76,19 @@ func (w *world) start() {
 	w.t.Cleanup(w.agent.Wait)
 }
 
-// message makes a message known with the content and gives it to the connection.
+// startGated starts the connection; it dials when the function returned is called, so
+// that parts can be there before.
+func (w *world) startGated() (connect func()) {
+	gate := make(chan struct{})
+	w.config.Dial = func(ctx context.Context, c *sched.Connect) (net.Conn, error) {
+		<-gate
+		return dial(ctx, c)
+	}
+	w.start()
+	return func() { close(gate) }
+}
+
+// give makes a message known with the content and gives it to the connection.
 func (w *world) give(n int, content string, to ...string) {
 	w.t.Helper()
 	env := &mail.Envelope{ID: id(n), Sender: mail.Address{Local: "s", Domain: "a.test"}}
@@ -169,6 +181,9 @@ func tell(e sched.Event) string {
 	case sched.Closed:
 		if e.Reply.IsZero() {
 			return fmt.Sprintf("closed: %v", e.Class)
+		}
+		if e.Reply.Stage == mail.StageNone {
+			return fmt.Sprintf("closed: %v: %s", e.Class, e.Reply)
 		}
 		return fmt.Sprintf("closed: %v: %s: %s", e.Class, e.Reply.Stage, e.Reply)
 	}

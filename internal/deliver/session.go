@@ -16,8 +16,10 @@ import (
 // open dials and brings the session to the point where mail can be sent; nil: it did.
 func (c *conn) open() *ending {
 	s := c.action.Policy.Session
-	if end := c.prohibited(s); end != nil {
-		return end
+	if !c.agent.cfg.AnyAddress {
+		if end := c.prohibited(s); end != nil {
+			return end
+		}
 	}
 	socket, err := c.agent.cfg.Dial(c.ctx, &c.action)
 	if err != nil {
@@ -83,8 +85,7 @@ func opening(rep mail.Reply, err error) *ending {
 		return nil
 	}
 	end := &ending{class: connectClass(classify.Opening(rep)), reply: rep, quit: err == nil}
-	var se *smtp.SessionError
-	if errors.As(err, &se) && se.Kind == smtp.EndAborted {
+	if endKind(err) == smtp.EndAborted {
 		end.class = sched.ConnectAborted
 	}
 	return end

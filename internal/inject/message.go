@@ -17,7 +17,7 @@ type Start struct {
 	EightBit bool
 	SMTPUTF8 bool
 	Ret      mail.Ret
-	EnvID    string // xtext
+	EnvID    string // without xtext encoding
 }
 
 // Message is a message on its way in: Begin, AddRecipient, Write, and Accept or Abort.
@@ -263,9 +263,23 @@ func (m *Message) address() mail.Reply {
 	env.Tenant = m.origin.tenant(usable(f.tenant))
 	env.Job = usable(f.job)
 	if env.EnvID == "" {
-		env.EnvID = xtext(usable(f.envID))
+		env.EnvID = envID(f.envID)
 	}
 	return mail.Reply{}
+}
+
+// envID makes X-EnvID fit for ENVID: printable ASCII, at most 100 octets, or nothing.
+func envID(s string) string {
+	if len(s) > 100 {
+		return ""
+	}
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c > '~' {
+			b[i] = '?'
+		}
+	}
+	return string(b)
 }
 
 // usable drops a value that is too long to be meant.

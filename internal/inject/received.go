@@ -66,24 +66,3 @@ func appendLiteral(dst []byte, a netip.Addr) []byte {
 	}
 	return append(a.AppendTo(dst), ']')
 }
-
-// xtext encodes a value as ENVID wants it (RFC 3461 §4): at most 100 octets, or nothing.
-func xtext(s string) string {
-	const digits = "0123456789ABCDEF"
-	out := make([]byte, 0, len(s))
-	for i := range len(s) {
-		b := s[i]
-		switch {
-		case b > '~' || b < ' ':
-			out = append(out, '?')
-		case b == '+' || b == '=' || b == ' ':
-			out = append(out, '+', digits[b>>4], digits[b&15])
-		default:
-			out = append(out, b)
-		}
-	}
-	if len(out) > 100 {
-		return ""
-	}
-	return string(out)
-}

@@ -43,3 +43,30 @@ func join(a, b string) string {
 	}
 	return a + "/" + b
 }
+
+const maxRank = 6
+
+// rank says how specific a key is: the number of names in it.
+func (k Key) rank() uint8 {
+	n := uint8(0)
+	for _, s := range [...]string{k.Binding, k.Group, k.Domain, k.Host, k.Stanza} {
+		if s != "" {
+			n++
+		}
+	}
+	if k.Address.IsValid() {
+		n++
+	}
+	return n
+}
+
+// covers reports whether whatever counts on c counts on k too: every name in k is the
+// same in c. The whole server covers everything.
+func (k *Key) covers(c *Key) bool {
+	return (k.Binding == "" || k.Binding == c.Binding) &&
+		(k.Group == "" || k.Group == c.Group) &&
+		(k.Domain == "" || k.Domain == c.Domain) &&
+		(k.Host == "" || k.Host == c.Host) &&
+		(k.Stanza == "" || k.Stanza == c.Stanza) &&
+		(!k.Address.IsValid() || k.Address == c.Address)
+}

@@ -1,6 +1,6 @@
 package limit
 
-// CounterID names a counter inside one engine: an index into its slab.
+// CounterID names a counter inside one engine: an index into its slab. Zero is none.
 type CounterID uint32
 
 // MaxPath is the most counters that one connection can be on.
@@ -11,9 +11,11 @@ const MaxPath = 24
 // records have changed meanwhile. It is a plain value kept by the scheduler beside
 // the connection; the engine takes and returns it.
 type Permit struct {
-	path [MaxPath]CounterID
-	n    uint8
-	held bool
+	path    [MaxPath]CounterID
+	idle    uint32 // first of its nodes in the idle lists of its counters; 0: not idle
+	n       uint8
+	held    bool
+	leaving bool
 }
 
 // Held reports whether the permit has been taken and not returned.

@@ -18,7 +18,7 @@ type Envelope struct {
 
 	Tenant string // X-Tenant, else the login's or listener's; may be empty
 	Job    string // X-Job
-	EnvID  string // DSN ENVID (RFC 3461 §4.4), else X-EnvID
+	EnvID  string // DSN ENVID (RFC 3461 §4.4) without its xtext encoding, else X-EnvID; printable ASCII
 	Ret    Ret    // DSN RET (RFC 3461 §4.3)
 
 	EightBit bool // BODY=8BITMIME was declared (RFC 6152)

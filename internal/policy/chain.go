@@ -46,7 +46,6 @@ var (
 	// and both beat a domain in global.
 	domainChain = Chain{GroupBindingDomain, BindingDomain, GroupDomain, OneBinding, OneGroup, AnyDomain, Global}
 	hostChain   = Chain{GroupBindingHost, GroupHost, BindingHost, AnyHost}
-	globalChain = Chain{Global}
 	ownChain    = Chain{OneBinding}
 
 	// clusterChain is that of cluster_max_outbound_connections, which groups cannot set.
@@ -116,6 +115,9 @@ func Suggest(s string, names []string) string {
 		return ""
 	}
 	for _, n := range names {
+		if len(n)-len(s) >= bestAt || len(s)-len(n) >= bestAt {
+			continue
+		}
 		if d := distance(s, Fold(n)); d < bestAt {
 			best, bestAt = n, d
 		}

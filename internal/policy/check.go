@@ -44,10 +44,15 @@ func stanzaOf(k ScopeKind) *Stanza {
 	return nil
 }
 
+// GroupRule is the error of an option that is not valid in a group.
+func (o *Option) GroupRule() string {
+	return o.Name + " is not valid in a binding_group nor in anything inside one; for bindings in a group too it is set outside of groups, in " +
+		strings.Join(o.Scopes.Names(), ", ")
+}
+
 func (b *builder) checkLimit(c *Scope, o *Option, v *Setting) {
 	if o.NotInGroup && c.InGroup() {
-		b.errorf(v.Origin, "%s is not valid in a binding_group nor in anything inside one: it counts by binding and domain over all nodes; set it in %s outside of groups",
-			o.Name, strings.Join(o.Scopes.Names(), ", "))
+		b.errorf(v.Origin, "%s", o.GroupRule())
 	}
 	if o.NotInDomain && c.Kind == ScopeHost && c.prefix.IsValid() {
 		b.errorf(v.Origin, "%s counts by the host's name exactly as in the MX record; an address label never matches", o.Name)

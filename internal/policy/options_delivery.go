@@ -70,11 +70,11 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "mx_failures_to_delay", Type: TypeInt, Unit: "failures", Default: "50", Scopes: inG | inD,
-		Doc: "Consecutive failures of every host after which the domain's mail is deferred at once; 0: never.",
+		Doc: "Consecutive failures of every host after which the domain's mail is deferred at once; 0: never.", Later: laterDefer,
 	},
 	{
 		Name: "connect_timeout_to_delay", Type: TypeDuration, Default: "15m", Scopes: inG | inD,
-		Doc: "Time without any contact after which the domain's mail is deferred at once; 0: never.",
+		Doc: "Time without any contact after which the domain's mail is deferred at once; 0: never.", Later: laterDefer,
 	},
 	{
 		Name: "generate_bounces", Type: TypeBool, Default: "on", Scopes: inDelivery,
@@ -118,7 +118,8 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "gateway", Type: TypeGateway, Scopes: inDelivery,
-		Doc: "Send through this host instead of the domain's MX; the gateway's name becomes the routing domain.", Later: laterRoutes,
+		Doc:   "Send through this host instead of the domain's MX; the gateway's name becomes the routing domain.",
+		Later: "mail goes through the gateway, and is still counted by the recipient's domain instead of the gateway's name",
 	},
 	{
 		Name: "remote_smtp_port", Type: TypeInt, Min: 1, Max: 65535, Default: "25", Scopes: inDelivery,
@@ -126,7 +127,7 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "routes", Type: TypeList, Scopes: inDelivery,
-		Doc: "Hosts that mail is sent to instead of the domain's MX; the routing domain stays.", Later: laterRoutes,
+		Doc: "Hosts that mail is sent to instead of the domain's MX; the routing domain stays.", Later: "mail still goes by MX",
 	},
 	{
 		Name: "skip_hosts", Type: TypeNetworks, Scopes: inG | inB | inD,
@@ -148,8 +149,8 @@ var deliveryOptions = []Option{
 }
 
 const (
-	laterDKIM   = "messages are not signed yet"
-	laterRoutes = "mail still goes by MX"
+	laterDefer = "each message is deferred by its own attempt"
+	laterDKIM  = "messages are not signed yet"
 )
 
 func timeout(name, def, what string, aliases ...string) Option {

@@ -77,7 +77,7 @@ var stanzaOptions = []Option{
 	},
 	{
 		Name: "message_rate", Type: TypeRate, Unit: "messages", Scopes: inUser,
-		Doc: "How often the login may hand in messages.", Later: "the rate is not yet enforced",
+		Doc: "How often the login may hand in messages.",
 	},
 	{
 		Name: "weight", Type: TypeInt, Min: 1, Max: 10000, Default: "1", Scopes: Scopes(ScopeTenant),

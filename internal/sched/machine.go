@@ -1,6 +1,18 @@
 package sched
 
-import "github.com/sluice-mta/sluice/internal/policy"
+import (
+	"math/rand/v2"
+
+	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// budget is the most visits of one Step (S10).
+const budget = 256
+
+// maxBacklog bounds outcomes that accounting or the spool have not written yet. Above
+// it no part is handed out.
+const maxBacklog = 20000
 
 // Config is what a Machine starts with.
 type Config struct {
@@ -13,17 +25,214 @@ type Config struct {
 // Machine is the scheduler. It is not safe for concurrent use: its driver holds the
 // one lock around Step, Drain and every query.
 type Machine struct {
-	now int64
-	out []Action
+	now    int64
+	out    []Action
+	visits int   // left in this step
+	wake   int64 // the time asked for by the last WakeAt, neverTime if none stands
+
+	rng        *rand.Rand
+	generation uint64
+	server     policy.Server
+	weights    map[string]int
+
+	wheel  wheel
+	limits *limit.Engine
+	meta   []counterMeta // by CounterID
+	open   limit.CounterID
+
+	names    names
+	messages slab[message]
+	parts    slab[part]
+	runs     slab[run]
+	lanes    slab[lane]
+	laneOf   map[laneKey]uint32
+	queues   slab[queue]
+	queueOf  map[queueKey]uint32
+	places   slab[place] // addresses of hosts
+	placeOf  map[placeKey]uint32
+	hosts    slab[host] // hosts as seen from a binding
+	hostOf   map[hostKey]uint32
+	conns    slab[conn]
+	gates    slab[gate]
+	gate     uint32 // trouble of the whole machine
+	identity []int  // 0, 1, 2, ...: recipients of a contiguous part are a piece of it
+
+	dirty fifo[uint32] // queues to look at
+	waked fifo[uint32] // gates whose waiters are to be woken
+	jobs  fifo[*job]
+
+	results  fifo[result] // outcomes that wait for accounting
+	unstored fifo[stored] // spool changes that wait for the spool
+	account  uint64       // last number given
+	recorded uint64       // all up to here are written
+	change   uint64
+	saved    uint64
+
+	suspensions []suspension
+	sick        bool // the spool cannot write
+	stopping    bool
+	held        bool // hand-outs are held back by sick or by the backlog
+
+	cand []choice // scratch of choose
+	full []limit.CounterID
+	shut []uint32
+
+	partAt, queueAt, laneAt, connAt func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
-func New(cfg Config) *Machine { return &Machine{} }
+func New(cfg Config) *Machine {
+	m := &Machine{
+		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants,
+		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
+		limits: limit.New(), names: newNames(),
+		laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
+		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
+	}
+	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
+	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
+	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
+	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
+	m.openFiles()
+	return m
+}
+
+func (m *Machine) partList(l *list) links  { return links{l, m.partAt} }
+func (m *Machine) queueList(l *list) links { return links{l, m.queueAt} }
+func (m *Machine) laneList(l *list) links  { return links{l, m.laneAt} }
+func (m *Machine) connList(l *list) links  { return links{l, m.connAt} }
 
 // Step takes in one event at the time now (ns of CLOCK_BOOTTIME; a time before the
 // last one counts as the last one). Work that the event begins and that exceeds the
 // budget of one step goes on at the next Step; WakeAt asks for it.
-func (m *Machine) Step(now int64, ev Event) { m.now = max(m.now, now) }
+func (m *Machine) Step(now int64, ev Event) {
+	m.now = max(m.now, now)
+	m.visits = budget
+	if m.wake <= m.now {
+		m.wake = neverTime // what was asked for has come
+	}
+	m.take(ev)
+	m.run()
+	m.askWake()
+}
+
+// take applies one event. Events about connections and parts that are gone come from
+// a race that the driver cannot avoid, and mean nothing.
+func (m *Machine) take(ev Event) {
+	switch ev := ev.(type) {
+	case Submitted:
+		m.submit(&ev)
+	case Resolved:
+		m.resolved(&ev)
+	case Connected:
+		m.connected(&ev)
+	case ConnectFailed:
+		m.connectFailed(&ev)
+	case Wants:
+		m.wants(ev)
+	case Attempted:
+		m.attempted(&ev)
+	case Returned:
+		m.returned(ev)
+	case Closed:
+		m.closed(&ev)
+	case Recorded:
+		m.recorded = max(m.recorded, ev.Upto)
+	case Stored:
+		m.saved = max(m.saved, ev.Upto)
+		m.health(true)
+	case StoreFailed:
+		m.health(ev.Healthy)
+	case PolicyChanged:
+		m.policyChanged(&ev)
+	case Rebound:
+		m.rebound(&ev)
+	case Operator:
+		m.operator(&ev)
+	case Stop:
+		m.stop()
+	case Tick:
+	}
+}
+
+// run works off what is to be done, within the budget: what is written first, because
+// it frees connections; then time; then whoever has a turn at a limit; then the rest.
+func (m *Machine) run() {
+	for m.visits > 0 {
+		switch {
+		case m.nextResult():
+		case m.nextStored():
+		case m.nextTimer():
+		case m.nextTurn():
+		case m.nextDirty():
+		case m.nextWaked():
+		case m.nextJob():
+		default:
+			return
+		}
+		m.visits--
+	}
+}
+
+func (m *Machine) nextTimer() bool {
+	kind, ref, ok := m.wheel.pop(m.now)
+	if !ok {
+		return false
+	}
+	switch kind {
+	case timerPart:
+		m.partDue(ref)
+	case timerConn:
+		m.connTimer(ref)
+	case timerGate:
+		m.gateTimer(ref)
+	case timerLane:
+		m.laneTimer(ref)
+	case timerPlace:
+		m.placeTimer(ref)
+	}
+	return true
+}
+
+func (m *Machine) nextTurn() bool {
+	w, from, ok := m.limits.Next()
+	if ok {
+		m.kick(uint32(w), from)
+	}
+	return ok
+}
+
+func (m *Machine) nextDirty() bool {
+	h, ok := m.dirty.pop()
+	if ok {
+		m.queues.at(h).dirty = false
+		m.kick(h, 0)
+		m.dropQueue(h)
+	}
+	return ok
+}
+
+// touch has a queue looked at within this step or the next.
+func (m *Machine) touch(h uint32) {
+	if q := m.queues.at(h); !q.dirty {
+		q.dirty = true
+		m.dirty.push(h)
+	}
+}
+
+// askWake asks for the next Tick if an earlier one does not stand.
+func (m *Machine) askWake() {
+	at := m.wheel.next()
+	if m.visits == 0 {
+		at = m.now
+	}
+	if at < m.wake {
+		m.wake = at
+		m.emit(WakeAt{At: at})
+	}
+}
+
+func (m *Machine) emit(a Action) { m.out = append(m.out, a) }
 
 // Drain appends the actions emitted since the last Drain to buf[:0], in order, and
 // returns it. The machine keeps none of them.

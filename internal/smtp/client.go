@@ -77,8 +77,6 @@ type Client struct {
 	over  *SessionError
 	reset bool // RSET must come before the next MAIL
 
-	transactions int
-
 	mu      sync.Mutex // guards what follows, and the order of deadlines
 	aborted bool
 	closing bool
@@ -98,9 +96,6 @@ func (c *Client) Extensions() *Extensions { return &c.ext }
 
 // TLS describes the encryption, "TLS1.3/TLS_AES_128_GCM_SHA256"; empty in clear.
 func (c *Client) TLS() string { return c.tls }
-
-// Transactions returns how many transactions were begun: MAIL was sent.
-func (c *Client) Transactions() int { return c.transactions }
 
 // Greeting waits for the first reply (RFC 5321 §3.1). The session goes on only when it
 // is a 2xx.
@@ -177,7 +172,16 @@ func (c *Client) quiet(stage mail.Stage) *SessionError {
 	if _, err := c.next(stage, time.Second); err != nil {
 		return err
 	}
+	return c.unasked(stage)
+}
+
+// unasked ends the session for the reply that was just read and that answers nothing.
+func (c *Client) unasked(stage mail.Stage) *SessionError {
 	rep := c.rr.Reply(stage)
+	if rep.Code == 421 {
+		c.over = &SessionError{Kind: EndSaid, Reply: rep}
+		return c.over
+	}
 	return c.fail(stage, "before the command", protocolError("a reply to nothing: %q", clip([]byte(rep.String()), 80)))
 }
 
@@ -230,7 +234,7 @@ type clientSource struct{ c *Client }
 func (s clientSource) Read(p []byte) (int, error) {
 	c := s.c
 	if c.wait >= 0 {
-		if err := c.arm(c.raw.SetReadDeadline, c.wait); err != nil {
+		if err := c.arm(armRead, c.wait); err != nil {
 			return 0, err
 		}
 		c.wait = -1
@@ -240,14 +244,30 @@ func (s clientSource) Read(p []byte) (int, error) {
 
 // arm sets a deadline unless the session has been aborted: a later deadline must not
 // undo the one that Abort has set.
-func (c *Client) arm(set func(time.Time) error, d time.Duration) error {
+func (c *Client) arm(what direction, d time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.aborted && !c.closing {
 		return errAborted
 	}
-	return set(time.Now().Add(d))
+	at := time.Now().Add(d)
+	switch what {
+	case armRead:
+		return c.raw.SetReadDeadline(at)
+	case armWrite:
+		return c.raw.SetWriteDeadline(at)
+	}
+	return c.raw.SetDeadline(at)
 }
+
+// direction is what a deadline is for.
+type direction uint8
+
+const (
+	armRead direction = iota
+	armWrite
+	armBoth
+)
 
 // connectionState describes an encrypted connection.
 func connectionState(s tls.ConnectionState) string {

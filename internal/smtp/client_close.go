@@ -43,12 +43,7 @@ func (c *Client) Idle() error {
 	c.mu.Unlock()
 	switch {
 	case err == nil:
-		rep := c.rr.Reply(mail.StageNone)
-		c.over = &SessionError{Kind: EndProtocol, Reply: rep}
-		if rep.Code == 421 {
-			c.over.Kind = EndSaid
-		}
-		return c.over
+		return c.unasked(mail.StageNone)
 	case woken && errors.Is(err, os.ErrDeadlineExceeded):
 		return nil
 	}
@@ -136,10 +131,8 @@ func (c *Client) closeWrite() {
 
 // drain reads the raw stream to its end, within the deadline that is armed.
 func (c *Client) drain() {
-	b := c.buffer()
-	defer c.drop()
 	for n := 0; n < maxDrain; {
-		k, err := c.raw.Read(b.b[:])
+		k, err := c.raw.Read(c.rr.buf)
 		if n += k; err != nil {
 			return
 		}

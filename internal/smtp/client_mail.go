@@ -175,7 +175,6 @@ func (c *Client) sendGroup(tx *Transaction, step, n int) (int, *SessionError) {
 	}
 	if step > stepMail && first <= stepMail {
 		tx.Sent = true
-		c.transactions++
 	}
 	return step, c.flush(tx.stage(first), c.timeout(tx, first))
 }

@@ -24,7 +24,7 @@ func (c *Client) StartTLS(config *tls.Config) (mail.Reply, error) {
 	}
 	c.ext = Extensions{}
 	secure := tls.Client(c.raw, config)
-	if err := c.arm(c.raw.SetDeadline, c.t.TLS); err != nil {
+	if err := c.arm(armBoth, c.t.TLS); err != nil {
 		e := c.fail(mail.StageTLS, "in the TLS handshake", err)
 		return e.Reply, e
 	}

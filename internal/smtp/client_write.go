@@ -50,7 +50,7 @@ func (c *Client) flush(stage mail.Stage, timeout time.Duration) *SessionError {
 	if c.out == nil {
 		return nil
 	}
-	err := c.arm(c.raw.SetWriteDeadline, timeout)
+	err := c.arm(armWrite, timeout)
 	if err == nil {
 		_, err = c.conn.Write(c.out.b[:c.out.n])
 	}

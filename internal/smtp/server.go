@@ -207,6 +207,9 @@ func (s *Server) admit(c *ServerConn) mail.Reply {
 		return mail.Reply{Code: 421, Enhanced: "4.7.0", Text: c.cfg.Hostname + " too many sessions, try again later"}
 	}
 	addr := c.remote.Addr()
+	if !addr.IsValid() { // a pipe or a unix socket
+		return mail.Reply{}
+	}
 	if max := c.cfg.MaxSessionsPerAddress; max > 0 && s.perAddr[addr] >= max {
 		return mail.Reply{Code: 421, Enhanced: "4.7.0", Text: c.cfg.Hostname + " too many sessions from your address"}
 	}

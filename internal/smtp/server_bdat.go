@@ -197,10 +197,9 @@ func (c *ServerConn) nextChunk(d *Content) error {
 			return ErrAborted
 		case "NOOP":
 			c.in.consume(len(line))
-			if c.idleCmds++; c.cfg.MaxIdleCommands > 0 && c.idleCmds > c.cfg.MaxIdleCommands {
-				return c.reply(mail.StageNone, replyIdleCmds)
+			if err = c.countIdle(); err == nil {
+				err = c.reply(mail.StageNone, replyOK)
 			}
-			err = c.reply(mail.StageNone, replyOK)
 		default:
 			c.in.consume(len(line))
 			err = c.reply(mail.StageNone, replySequence)

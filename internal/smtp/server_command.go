@@ -28,8 +28,7 @@ var (
 	replyTooBig      = mail.Reply{Code: 552, Enhanced: "5.3.4", Text: "message too big"}
 	replyStartData   = mail.Reply{Code: 354, Text: "end data with <CRLF>.<CRLF>"}
 	replyIdleCmds    = mail.Reply{Code: 421, Enhanced: "4.7.0", Text: "too many commands without mail"}
-	replyInjected    = mail.Reply{Code: 421, Enhanced: "5.5.1", Text: "nothing may follow STARTTLS before the handshake"}
-	replyTLSTrouble  = mail.Reply{Code: 421, Enhanced: "4.7.0", Text: "TLS handshake failed"}
+	replyInjected    = mail.Reply{Code: 554, Enhanced: "5.5.1", Text: "nothing may follow STARTTLS before the handshake"}
 	replyUTF8        = mail.Reply{Code: 553, Enhanced: "5.6.7", Text: "address needs SMTPUTF8"}
 	replyHello       = mail.Reply{Code: 501, Enhanced: "5.5.4", Text: "a host name is needed"}
 	replyHelp        = mail.Reply{Code: 214, Enhanced: "2.0.0", Text: "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS AUTH QUIT"}
@@ -116,8 +115,8 @@ func (c *ServerConn) shortCommand(verb, args []byte) error {
 	case "BDAT":
 		return c.bdatCommand(args)
 	}
-	if c.idleCmds++; c.cfg.MaxIdleCommands > 0 && c.idleCmds > c.cfg.MaxIdleCommands {
-		return c.reply(mail.StageNone, replyIdleCmds)
+	if err := c.countIdle(); err != nil {
+		return err
 	}
 	switch string(verb) {
 	case "EHLO":
@@ -160,11 +159,14 @@ func (c *ServerConn) helloCommand(args []byte, esmtp bool) error {
 	}
 	c.resetTransaction()
 	c.helo, c.esmtp = name, esmtp
+	c.enhanced = false // not in the reply to EHLO itself
 	r := mail.Reply{Code: 250, Text: c.cfg.Hostname}
 	if esmtp {
 		r.Text = c.extensions()
 	}
-	return c.reply(mail.StageEHLO, r)
+	err := c.reply(mail.StageEHLO, r)
+	c.enhanced = esmtp && !c.hidden("ENHANCEDSTATUSCODES")
+	return err
 }
 
 // extensions returns the text of the reply to EHLO.
@@ -220,9 +222,10 @@ func (c *ServerConn) startTLS(args []byte) error {
 	case len(args) > 0:
 		return c.reply(mail.StageSTARTTLS, replyNoParams)
 	case len(c.in.unread()) > 0:
-		return c.refuseInjected()
+		_ = c.reply(mail.StageSTARTTLS, replyInjected)
+		return errHangUp
 	}
-	if err := c.reply(mail.StageSTARTTLS, mail.Reply{Code: 220, Enhanced: "2.0.0", Text: "go ahead"}); err != nil {
+	if err := c.reply(mail.StageSTARTTLS, mail.Reply{Code: 220, Enhanced: "2.0.0", Text: "go ahead"}); err != nil || c.said != 220 {
 		return err
 	}
 	if err := c.Flush(); err != nil {
@@ -241,15 +244,8 @@ func (c *ServerConn) startTLS(args []byte) error {
 	}
 	state := conn.ConnectionState()
 	c.conn, c.tls = conn, &state
-	c.helo, c.esmtp, c.login = "", false, ""
+	c.helo, c.esmtp, c.enhanced, c.login = "", false, false, ""
 	return nil
-}
-
-func (c *ServerConn) refuseInjected() error {
-	r := replyInjected
-	r.Code = 554
-	_ = c.reply(mail.StageSTARTTLS, r)
-	return errHangUp
 }
 
 func (c *ServerConn) mailCommand(args []byte) error {
@@ -271,15 +267,18 @@ func (c *ServerConn) mailCommand(args []byte) error {
 	if c.inMail = r.Code/100 == 2; !c.inMail {
 		c.clearTransaction()
 	}
-	if err := c.reply(mail.StageMail, r); err != nil {
-		return err
+	err := c.reply(mail.StageMail, r)
+	if c.said/100 != 2 {
+		c.resetTransaction() // the Intercept refused what the session had accepted
 	}
-	return nil
+	return err
 }
 
 // checkMail checks what parseMail cannot know.
 func (c *ServerConn) checkMail(from mail.Address, p *MailParams) *mail.Reply {
 	switch {
+	case len(c.cfg.Hide) > 0 && (p.SMTPUTF8 && c.hidden("SMTPUTF8") || p.EightBit && c.hidden("8BITMIME") || p.Size > 0 && c.hidden("SIZE")):
+		return &faultUnknown
 	case !from.IsASCII() && !p.SMTPUTF8:
 		return &replyUTF8
 	case c.cfg.MaxMessageSize > 0 && p.Size > c.cfg.MaxMessageSize:
@@ -324,6 +323,10 @@ func (c *ServerConn) dataCommand(args []byte) error {
 	}
 	if err := c.reply(mail.StageData, replyStartData); err != nil {
 		return err
+	}
+	if c.said != 354 {
+		c.resetTransaction()
+		return nil
 	}
 	c.content.begin(c)
 	return c.finish()

@@ -36,7 +36,7 @@ type ServerConfig struct {
 	MaxRecipients         int   // of one message; 452 4.5.3 above [1000]
 	MaxLine               int   // octets of a line of content without CRLF; 550 5.6.0 above [65536]
 	MaxErrors             int   // 5xx replies to one session before 421 4.7.0 [20]
-	MaxIdleCommands       int   // commands since the last message before 421 4.7.0 [200]
+	MaxIdleCommands       int   // commands that are no mail, and 4xx replies, since the last message before 421 4.7.0 [200]
 
 	CommandTimeout time.Duration // for a whole command line to arrive (RFC 5321 §4.5.3.2.7) [5m]
 	BlockTimeout   time.Duration // for the next piece of content to arrive [3m]
@@ -62,6 +62,10 @@ type ServerConfig struct {
 // Stages: StageGreeting, StageEHLO (HELO too), StageSTARTTLS, StageAuth, StageMail,
 // StageRcpt, StageData (354, and replies to chunks before the last), StageDot
 // (BDAT LAST too), StageRset, StageQuit, and StageNone for every other reply.
+//
+// When it turns a success of MAIL or DATA into something else the transaction is reset.
+// A changed reply to RCPT or to the final dot is not made known to the Session: what
+// must be consistent is decided there.
 type Intercept func(c *ServerConn, stage mail.Stage, r *mail.Reply) Verdict
 
 // Verdict is what becomes of a reply.

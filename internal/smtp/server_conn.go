@@ -14,8 +14,11 @@ import (
 	"github.com/sluice-mta/sluice/internal/mail"
 )
 
-// idleBuffer is how long a session keeps its big buffer while it waits for a command.
-const idleBuffer = 2 * time.Second
+const (
+	idleBuffer  = 2 * time.Second // how long a session keeps its big buffer while it waits for a command
+	lingerTime  = 2 * time.Second // how long what a client still sends is read after its session was ended
+	lingerBytes = 1 << 20
+)
 
 var timeZero time.Time
 
@@ -45,8 +48,10 @@ type ServerConn struct {
 
 	helo  string
 	esmtp bool // EHLO was given
-	login string
-	tls   *tls.ConnectionState
+	// enhanced: replies carry enhanced codes (RFC 2034)
+	enhanced bool
+	login    string
+	tls      *tls.ConnectionState
 
 	// state of the session
 	inMail     bool
@@ -56,6 +61,8 @@ type ServerConn struct {
 	idleCmds   int
 	authFails  int
 	intercepts bool
+	cutOff     bool // we ended the session, with a reply that says why
+	said       int  // code of the last reply, as intercepted
 	content    Content
 
 	// deadlines: see read
@@ -159,6 +166,7 @@ func (c *ServerConn) run() {
 	for err == nil {
 		err = c.command()
 	}
+	c.cutOff = errors.Is(err, errHangUp) && c.said >= 400
 	switch {
 	case errors.Is(err, errShutdown):
 		_ = c.reply(mail.StageNone, mail.Reply{Code: 421, Enhanced: "4.3.2", Text: c.cfg.Hostname + " is shutting down"})
@@ -169,6 +177,9 @@ func (c *ServerConn) run() {
 
 func (c *ServerConn) end() {
 	_ = c.Flush()
+	if c.cutOff && !c.server.closing.Load() {
+		c.linger()
+	}
 	if c.session != nil {
 		c.session.Close()
 	}
@@ -176,6 +187,22 @@ func (c *ServerConn) end() {
 	_ = c.conn.Close()
 	c.in.release()
 	c.server.removeConn(c)
+}
+
+// linger reads on a little after a session that we have ended: closing with input
+// unread resets the connection, and the client would never see why.
+func (c *ServerConn) linger() {
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.raw.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	for left := lingerBytes; left > 0; {
+		n, err := c.raw.Read(c.in.buf)
+		if err != nil {
+			return
+		}
+		left -= n
+	}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -278,7 +305,9 @@ func (c *ServerConn) Flush() error {
 // reply sends one reply. An error means that the session is over.
 func (c *ServerConn) reply(stage mail.Stage, r mail.Reply) error {
 	if c.intercepts && !c.shed {
-		switch c.cfg.Intercept(c, stage, &r) {
+		verdict := c.cfg.Intercept(c, stage, &r)
+		c.said = r.Code
+		switch verdict {
 		case SkipReply:
 			return nil
 		case HangUp:
@@ -286,7 +315,8 @@ func (c *ServerConn) reply(stage mail.Stage, r mail.Reply) error {
 			return errHangUp
 		}
 	}
-	c.out = appendReply(c.out, r, c.esmtp)
+	c.said = r.Code
+	c.out = appendReply(c.out, r, c.enhanced)
 	if len(c.out) > bigBuffer {
 		if err := c.Flush(); err != nil {
 			return err
@@ -295,8 +325,21 @@ func (c *ServerConn) reply(stage mail.Stage, r mail.Reply) error {
 	if r.Code == 421 {
 		return errHangUp
 	}
-	if r.Code >= 500 && c.session != nil {
+	switch {
+	case c.session == nil:
+	case r.Code >= 500:
 		return c.countError()
+	case r.Code >= 400:
+		return c.countIdle()
+	}
+	return nil
+}
+
+// countIdle ends a session that goes on without mail.
+func (c *ServerConn) countIdle() error {
+	c.idleCmds++
+	if c.cfg.MaxIdleCommands > 0 && c.idleCmds > c.cfg.MaxIdleCommands {
+		return c.reply(mail.StageNone, replyIdleCmds)
 	}
 	return nil
 }

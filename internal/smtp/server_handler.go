@@ -50,7 +50,7 @@ type MailParams struct {
 	EightBit bool     // BODY=8BITMIME (RFC 6152)
 	SMTPUTF8 bool     // RFC 6531
 	Ret      mail.Ret // RFC 3461 §4.3
-	EnvID    string   // RFC 3461 §4.4, as received (xtext, checked); at most 100 octets
+	EnvID    string   // RFC 3461 §4.4, decoded from xtext: printable ASCII, at most 100 octets
 	Auth     string   // AUTH= (RFC 4954 §5), as received; not trusted
 }
 

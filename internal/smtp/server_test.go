@@ -167,7 +167,7 @@ close`)
 	if len(got) != 1 || got[0].content != "Subject: x\r\n\r\n.stuffed\r\nbody\r\n" || len(got[0].rcpts) != 1 {
 		t.Fatalf("taken %+v", got)
 	}
-	if p := got[0].mail; p.Size != 100 || !p.EightBit || p.Ret != mail.RetHeaders || p.EnvID != "QQ+2B" {
+	if p := got[0].mail; p.Size != 100 || !p.EightBit || p.Ret != mail.RetHeaders || p.EnvID != "QQ+" {
 		t.Errorf("MAIL parameters %+v", p)
 	}
 	if p := got[0].params[0]; p.Notify != mail.NotifySuccess|mail.NotifyDelay || p.ORcpt != "rfc822;b@two.test" {
@@ -235,5 +235,47 @@ S: 421 4.3.2 mx.test is shutting down
 close`)
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestLastWordsArrive: the reply that ends a session is seen although the client has
+// sent much that nobody reads.
+func TestLastWordsArrive(t *testing.T) {
+	_, addr := start(t, ServerConfig{MaxErrors: 2}, &testHandler{})
+	c := smtptest.Connect(t, addr)
+	junk := strings.Repeat("JUNK\r\n", 20000)
+	go func() { _, _ = io.WriteString(c, junk) }()
+	all, err := io.ReadAll(c)
+	if err != nil || !strings.HasSuffix(string(all), "421 mx.test too many errors\r\n") {
+		t.Errorf("%v, %.300q", err, all)
+	}
+}
+
+// TestAsSmtplibSpeaks is what Python's smtplib writes.
+func TestAsSmtplibSpeaks(t *testing.T) {
+	h := &testHandler{logins: map[string]string{"u": "p"}}
+	_, addr := start(t, ServerConfig{Auth: true}, h)
+	smtptest.Play(t, smtptest.Connect(t, addr), `
+S: 220 mx.test ESMTP sluice
+C: ehlo [127.0.0.1]
+S: 250-**
+S: 250 ENH*
+C: AUTH PLAIN AHUAcA==
+S: 235*
+C: mail FROM:<a@one.test> size=20 BODY=8BITMIME SMTPUTF8
+S: 250*
+C: rcpt TO:<b@two.test>
+S: 250*
+C: data
+S: 354*
+C: A: b\r\n\r\n..\r\n.
+S: 250*
+C: rset
+S: 250*
+C: quit
+S: 221*
+close`)
+	if got := h.taken(); len(got) != 1 || got[0].content != "A: b\r\n\r\n.\r\n" {
+		t.Errorf("taken %+v", got)
 	}
 }

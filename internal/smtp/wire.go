@@ -75,7 +75,9 @@ func (p *MailParams) set(key string, value []byte, has bool) *mail.Reply {
 		}
 	case "ENVID":
 		ok = len(value) > 0 && len(value) <= maxEnvID && validXtext(value)
-		p.EnvID = string(value)
+		if ok {
+			p.EnvID = decodeXtext(value)
+		}
 	case "AUTH": // RFC 4954 §5: to be ignored from a client that is not trusted
 		ok = len(value) > 0 && len(value) <= maxORcpt && validXtext(value)
 		p.Auth = string(value)
@@ -195,6 +197,20 @@ func validXtext(v []byte) bool {
 		}
 	}
 	return true
+}
+
+// decodeXtext decodes what validXtext has checked.
+func decodeXtext(v []byte) string {
+	out := make([]byte, 0, len(v))
+	for i := 0; i < len(v); i++ {
+		if v[i] != '+' {
+			out = append(out, v[i])
+			continue
+		}
+		out = append(out, byte(hexDigit(v[i+1])<<4|hexDigit(v[i+2])))
+		i += 2
+	}
+	return string(out)
 }
 
 // validUTF8Xtext checks the address of ORCPT=utf-8;... (RFC 6533 §3).

@@ -146,7 +146,7 @@ func TestAcceptAndStamp(t *testing.T) {
 	if env.Sender.String() != "a@one.test" || r.Address.Domain != "Two.test" || r.Domain != "two.test" || r.Binding != "default" {
 		t.Errorf("envelope %+v", env)
 	}
-	if env.Tenant != "" || env.Job != "job 7" || env.EnvID != "n+2B1" { // the tenant is not the client's to say here
+	if env.Tenant != "" || env.Job != "job 7" || env.EnvID != "n+1" { // the tenant is not the client's to say here
 		t.Errorf("tenant %q, job %q, envid %q", env.Tenant, env.Job, env.EnvID)
 	}
 	got := w.content(t, 0)

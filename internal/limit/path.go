@@ -1,0 +1,161 @@
+package limit
+
+import "fmt"
+
+// Why says in what way a counter blocks. Further kinds of blocker (a rate, an older
+// claim) are further values here and further cases in Check.
+type Why uint8
+
+const (
+	Full   Why = iota + 1 // no room
+	Queued                // room, but others wait for it and come first
+)
+
+// Blocker is the counter that keeps a connection from being opened.
+type Blocker struct {
+	Counter CounterID
+	Why     Why
+}
+
+// Turn says who asks and whose turn it is. From is the counter that Next named: the
+// asker has waited there and need not queue again at it or at more specific ones.
+type Turn struct {
+	Waiter WaiterID
+	Tenant int32
+	Poor   bool // it holds no permit at all: it may use a reserve
+	From   CounterID
+}
+
+// Check returns the first counter on the path that blocks, most specific first, and
+// false; or true if the whole path is open. It takes nothing.
+func (e *Engine) Check(path []CounterID, t Turn) (Blocker, bool) {
+	passed := -1
+	if t.From != 0 {
+		for i, id := range path {
+			if id == t.From {
+				passed = i
+				break
+			}
+		}
+	}
+	for i, id := range path {
+		c := &e.counters[id]
+		if c.full(t.Poor) {
+			return Blocker{id, Full}, false
+		}
+		if i > passed && c.waiting > 0 && (c.poor > 0 || c.used < c.limit) {
+			return Blocker{id, Queued}, false
+		}
+	}
+	return Blocker{}, true
+}
+
+// Acquire takes the permit on every counter of the path (L2), or takes nothing and
+// returns what blocks. The path is ordered most specific first, without repetition.
+func (e *Engine) Acquire(p *Permit, path []CounterID, t Turn) (Blocker, bool) {
+	if p.held {
+		panic("limit: a permit that is held was asked for again; each connection has its own")
+	}
+	if b, ok := e.Check(path, t); !ok {
+		return b, false
+	}
+	e.settle(t)
+	e.hold(p, path)
+	return Blocker{}, true
+}
+
+func (e *Engine) hold(p *Permit, path []CounterID) {
+	if len(path) > MaxPath {
+		panic(fmt.Sprintf("limit: a path of %d counters; at most %d", len(path), MaxPath))
+	}
+	for _, id := range path {
+		e.counters[id].used++
+	}
+	p.n = uint8(copy(p.path[:], path))
+	p.held = true
+}
+
+// Return gives the permit back on the counters it was taken on and lines up those
+// that wait on them (Next). A permit that is not held panics (L3).
+func (e *Engine) Return(p *Permit) {
+	if !p.held {
+		panic("limit: a permit was returned twice, or never taken; its counters would fall below the connections that are open")
+	}
+	e.Busy(p)
+	for _, id := range p.Path() {
+		if p.leaving {
+			e.counters[id].closing--
+		}
+		e.drop(id)
+	}
+	*p = Permit{}
+}
+
+func (e *Engine) drop(id CounterID) {
+	c := &e.counters[id]
+	if c.used--; c.used < 0 {
+		panic(fmt.Sprintf("limit: %s %s counts below zero; a permit was returned on a counter that it was not taken on", e.keys[id].Option, e.keys[id]))
+	}
+	e.push(id)
+	e.collect(id)
+}
+
+// Move puts a held permit on another path: released where it was, charged where it
+// is now, even above the limit, which then counts as lowered below use (L6).
+func (e *Engine) Move(p *Permit, path []CounterID) {
+	if !p.held {
+		panic("limit: a permit that is not held cannot move")
+	}
+	old := *p
+	p.idle, p.leaving = 0, false
+	e.hold(p, path) // first charge, then release: a counter on both paths lives on
+	if old.leaving {
+		e.Leave(p)
+	}
+	if old.idle != 0 {
+		e.Idle(p, e.idle[old.idle].conn)
+	}
+	e.Return(&old)
+}
+
+// Leave says that the permit's connection is on its way out: it is not counted upon
+// when others look for a connection that should give way.
+func (e *Engine) Leave(p *Permit) {
+	if p.leaving {
+		return
+	}
+	p.leaving = true
+	for _, id := range p.Path() {
+		e.counters[id].closing++
+	}
+}
+
+// Surplus reports whether a counter on the permit's path is used beyond its (lowered)
+// limit by connections that are not yet on their way out.
+func (e *Engine) Surplus(p *Permit) bool {
+	for _, id := range p.Path() {
+		if c := &e.counters[id]; c.used-c.closing > c.limit+c.reserve {
+			return true
+		}
+	}
+	return false
+}
+
+// Contended reports whether somebody else than self waits on a counter of the permit's
+// path and no other connection is already on its way out for him.
+func (e *Engine) Contended(p *Permit, self WaiterID) bool {
+	for _, id := range p.Path() {
+		c := &e.counters[id]
+		if c.waiting <= c.closing {
+			continue
+		}
+		n := c.waiting - c.closing
+		if self != 0 && e.waitsOn(self, id) {
+			n--
+		}
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}

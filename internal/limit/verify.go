@@ -1,0 +1,43 @@
+package limit
+
+import "fmt"
+
+// Verify compares every counter with an independent count of the permits that are out
+// (used, by CounterID) and the lines with their sums. For tests and the simulator.
+func (e *Engine) Verify(used []int) error {
+	waiting := make([]int32, len(e.counters))
+	reps := make([]int32, len(e.counters))
+	for i := range e.waiters {
+		for t := e.waiters[i].first; t != 0; t = e.tickets[t].more {
+			waiting[e.tickets[t].counter]++
+		}
+		for _, v := range e.waiters[i].via[:e.waiters[i].nvia] {
+			reps[v]++
+		}
+	}
+	for i := 1; i < len(e.counters); i++ {
+		c, id := &e.counters[i], CounterID(i)
+		u := 0
+		if i < len(used) {
+			u = used[i]
+		}
+		switch {
+		case !c.live:
+			if u != 0 {
+				return fmt.Errorf("counter %d is gone but %d permits name it", i, u)
+			}
+		case int(c.used) != u:
+			return fmt.Errorf("counter %s %s says %d in use, the connections say %d", e.keys[i].Option, e.keys[i], c.used, u)
+		case c.waiting != waiting[i] || c.reps != reps[i]:
+			return fmt.Errorf("counter %s %s says %d waiters and %d let pass, the lines say %d and %d", e.keys[i].Option, e.keys[i], c.waiting, c.reps, waiting[i], reps[i])
+		case !c.listed && c.waiting > 0 && e.pick(c) != 0:
+			return fmt.Errorf("counter %s %s has room and waiters, but nobody is going to be woken", e.keys[i].Option, e.keys[i])
+		case c.closing < 0 || c.closing > c.used || c.poor > c.waiting:
+			return fmt.Errorf("counter %s %s: %d closing of %d in use, %d poor of %d waiting", e.keys[i].Option, e.keys[i], c.closing, c.used, c.poor, c.waiting)
+		}
+		if found, ok := e.Lookup(e.keys[i]); c.live && (!ok || found != id) {
+			return fmt.Errorf("counter %s %s is not found by its key", e.keys[i].Option, e.keys[i])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+package sched
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+)
+
+// localRetry is how long a part waits after trouble of our own that is its own, not a
+// connection's: its content could not be read, an extension it needs was missing.
+const localRetry = int64(5 * time.Minute)
+
+// attempted takes in the outcome of a transaction.
+func (m *Machine) attempted(ev *Attempted) {
+	ch, c, ok := m.connOf(ev.Conn)
+	h, p, live := m.partOf(ev.Part)
+	if !ok || !live || p.conn != ch {
+		return
+	}
+	m.takeBack(ch, h)
+	c.served++
+	c.recipients += int32(m.size(p))
+	c.fruitful = true
+	qh := p.queue
+	if m.conclude(h, ev.Outcomes, ev.Attempt, ev.Conn) {
+		c.delivered++
+		m.hostAnswers(c)
+	}
+	m.settle(ch)
+	m.touch(qh)
+}
+
+// verdicts is a transaction's outcomes by class. With one class only, its slice is the
+// event's own.
+type verdicts struct {
+	delivered, deferred, refused, again, local []mail.Outcome
+}
+
+func sortOutcomes(out []mail.Outcome) (v verdicts) {
+	for i := 0; i < len(out); {
+		j := i + 1
+		for j < len(out) && out[j].Class == out[i].Class {
+			j++
+		}
+		var to *[]mail.Outcome
+		switch out[i].Class {
+		case mail.ClassDelivered:
+			to = &v.delivered
+		case mail.ClassRefused:
+			to = &v.refused
+		case mail.ClassTooMany:
+			to = &v.again
+		case mail.ClassLocal:
+			to = &v.local
+		default:
+			to = &v.deferred
+		}
+		if *to == nil {
+			*to = out[i:j:j]
+		} else {
+			*to = append(*to, out[i:j]...)
+		}
+		i = j
+	}
+	// "Too many" without anybody accepted is no progress: going at once again might
+	// never end.
+	if len(v.again) > 0 && len(v.delivered)+len(v.deferred)+len(v.refused) == 0 {
+		v.deferred, v.again = v.again, nil
+	}
+	return v
+}
+
+// conclude draws the consequences of an attempt of a part that is in no list: records,
+// spool changes, and what is left of the part back to its queue. conn is the
+// connection that waits for the change to be stored, 0 if there was none. It reports
+// whether a recipient was delivered to.
+func (m *Machine) conclude(h uint32, outcomes []mail.Outcome, att *mail.Attempt, conn ConnID) bool {
+	p := m.parts.at(h)
+	msg := m.messages.at(p.msg)
+	q := m.queues.at(p.queue)
+	l := m.lanes.at(q.lane)
+	v := sortOutcomes(outcomes)
+	r := result{id: msg.id, conn: conn, attempt: att}
+	r.binding, r.domain = m.laneNames(l)
+	tried := int(p.attempts) + 1
+	rec := Account{Message: msg.id, Binding: r.binding, Domain: r.domain, Attempts: tried, Attempt: att}
+	for _, x := range [...]struct {
+		kind RecordKind
+		out  []mail.Outcome
+	}{{RecordDelivered, v.delivered}, {RecordDeferred, v.deferred}, {RecordBounced, v.refused}} {
+		if len(x.out) > 0 {
+			rec.Kind, rec.Outcomes = x.kind, x.out
+			m.record(rec)
+			if x.kind != RecordDelivered {
+				q.remember(x.out[0].Reply)
+			}
+		}
+	}
+	if len(v.delivered)+len(v.deferred)+len(v.refused) > 0 {
+		p.owed = false
+	}
+	again := m.now + m.jitter(int64(l.policy.Retry.After(tried)))
+	if len(v.deferred) > 0 && (m.now >= m.expiry(p) || l.policy.MaxRetries >= 0 && tried > l.policy.MaxRetries) {
+		rec.Kind, rec.Outcomes = RecordBounced, v.deferred
+		m.record(rec)
+		v.refused = append(v.refused[:len(v.refused):len(v.refused)], v.deferred...)
+		v.deferred, r.expired = nil, true
+	}
+	r.after = m.account
+	final := len(v.delivered) + len(v.refused)
+	msg.open -= int32(final)
+	r.last = msg.open == 0
+	bounce := len(v.refused) > 0 && l.policy.GenerateBounces
+	delay := len(v.deferred) > 0 && l.policy.GenerateDelayDSN && !msg.delayed && m.now-msg.received >= delayAfter
+	if !r.last {
+		r.states = m.states(p, &v, tried, again)
+	}
+	m.pushResults(r, &v, bounce, delay)
+	if delay {
+		msg.delayed = true
+	}
+	if r.last {
+		m.messages.release(p.msg)
+	}
+	m.distribute(h, &v, tried, again)
+	return len(v.delivered) > 0
+}
+
+// pushResults emits what one attempt changes in the spool: a connection waits for the
+// last of it.
+func (m *Machine) pushResults(r result, v *verdicts, bounce, delay bool) {
+	waits := r.conn
+	r.conn = 0
+	n := 0
+	add := func(kind resultKind) {
+		r.kind = kind
+		m.push(r)
+		n++
+		r.states = nil
+	}
+	switch {
+	case bounce:
+		r.outcomes = v.refused
+		add(resultBounce)
+	case r.last:
+		add(resultFinish)
+	case !delay && len(r.states) > 0:
+		add(resultPersist)
+	}
+	if delay {
+		r.outcomes, r.expired, r.last = v.deferred, false, false
+		add(resultDelay)
+	}
+	if n == 0 || waits == 0 {
+		return
+	}
+	m.results.back().conn = waits
+	if _, c, ok := m.connOf(waits); ok {
+		c.unstored++
+	}
+}
+
+// states is what the spool is to keep about the recipients of an attempt.
+func (m *Machine) states(p *part, v *verdicts, tried int, again int64) []mail.RecipientState {
+	s := make([]mail.RecipientState, 0, len(v.delivered)+len(v.refused)+len(v.deferred))
+	for _, o := range v.delivered {
+		s = append(s, mail.RecipientState{Index: o.Recipient, Status: mail.Delivered, Attempts: tried, Last: o.Reply})
+	}
+	for _, o := range v.refused {
+		s = append(s, mail.RecipientState{Index: o.Recipient, Status: mail.Failed, Attempts: tried, Last: o.Reply})
+	}
+	for _, o := range v.deferred {
+		s = append(s, mail.RecipientState{Index: o.Recipient, Attempts: tried, Next: again, Last: o.Reply})
+	}
+	if p.rebound {
+		l := m.lanes.at(m.queues.at(p.queue).lane)
+		name, _ := m.laneNames(l)
+		for i := range s {
+			s[i].Binding, s[i].Group = name, l.policy.Group
+		}
+	}
+	return s
+}
+
+// distribute sends what is left of the part on: who was deferred waits, who was one
+// too many goes at once, who met trouble of our own waits a little.
+func (m *Machine) distribute(h uint32, v *verdicts, tried int, again int64) {
+	rest := *m.parts.at(h)
+	used := false
+	send := func(out []mail.Outcome, attempts int, due int64, front bool) {
+		if len(out) == 0 {
+			return
+		}
+		k := h
+		if used {
+			k = m.newPart(part{msg: rest.msg, queue: rest.queue, owed: rest.owed, rebound: rest.rebound})
+		}
+		used = true
+		p := m.parts.at(k)
+		idx := make([]int, len(out))
+		for i := range out {
+			idx[i] = out[i].Recipient
+		}
+		m.setRecipients(p, idx)
+		p.attempts, p.due = uint16(min(attempts, 1<<16-2)), due
+		m.enter(k, front)
+	}
+	send(v.deferred, tried, again, false)
+	send(v.again, tried-1, m.now, true)
+	send(v.local, tried-1, m.now+m.jitter(localRetry), false)
+	if !used {
+		m.freePart(h)
+	}
+}
+
+// jitter spreads a delay by a tenth to either side.
+func (m *Machine) jitter(d int64) int64 {
+	if d < 10 {
+		return d
+	}
+	return d - d/10 + m.rng.Int64N(d/5+1)
+}
+
+// fail concludes a part of which no connection came about: every recipient gets the
+// same class and reply, and one attempt is counted.
+func (m *Machine) fail(h uint32, class mail.Class, reply mail.Reply) {
+	m.leave(h)
+	rcpt := m.recipients(m.parts.at(h))
+	out := make([]mail.Outcome, len(rcpt))
+	for i, r := range rcpt {
+		out[i] = mail.Outcome{Recipient: r, Class: class, Reply: reply}
+	}
+	m.conclude(h, out, nil, 0)
+}
+
+// expire ends a part, in no list, whose message is too old. It is no attempt.
+func (m *Machine) expire(h uint32) {
+	p := m.parts.at(h)
+	msg := m.messages.at(p.msg)
+	qh := p.queue
+	l := m.lanes.at(m.queues.at(qh).lane)
+	reply := mail.Reply{Enhanced: "4.4.7", Text: fmt.Sprintf("message expired: not delivered within %v", l.policy.Expiration)}
+	var v verdicts
+	for _, r := range m.recipients(p) {
+		v.refused = append(v.refused, mail.Outcome{Recipient: r, Class: mail.ClassRefused, Reply: reply})
+	}
+	r := result{id: msg.id, expired: true}
+	r.binding, r.domain = m.laneNames(l)
+	r.after = m.record(Account{
+		Kind: RecordBounced, Message: msg.id, Binding: r.binding, Domain: r.domain,
+		Outcomes: v.refused, Attempts: int(p.attempts),
+	})
+	msg.open -= int32(len(v.refused))
+	if r.last = msg.open == 0; !r.last {
+		r.states = m.states(p, &v, int(p.attempts), 0)
+	}
+	m.pushResults(r, &v, l.policy.GenerateBounces, false)
+	if r.last {
+		m.messages.release(p.msg)
+	}
+	m.freePart(h)
+	m.touch(qh)
+}

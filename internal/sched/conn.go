@@ -1,0 +1,336 @@
+package sched
+
+import (
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/mail"
+)
+
+// On a contended path a connection serves at most so much in a row; then it gives its
+// permit to whoever waits and its queue lines up again.
+const (
+	quantumParts = 20
+	quantumTime  = int64(30 * time.Second)
+)
+
+type connState uint8
+
+const (
+	connDialing connState = iota + 1
+	connOpen
+	connClosing
+)
+
+type connList uint8
+
+const (
+	inNone connList = iota
+	inIdle
+	inAhead
+)
+
+// conn is one connection, from Connect to Closed.
+type conn struct {
+	permit     limit.Permit
+	started    int64
+	queue      uint32
+	lane       uint32
+	host       uint32
+	place      uint32
+	prev, next uint32 // in its queue's idle or ahead list
+	timer      uint32 // idle too long
+	gen        uint32
+	parts      [2]uint32
+	credit     int32
+	delivered  int32 // transactions in which somebody was delivered to
+	served     int32 // transactions with an outcome
+	recipients int32
+	unstored   int32 // outcomes that the spool has not written (S6)
+	held       uint8
+	state      connState
+	in         connList
+	tls        TLS
+	retiring   bool // gets no further part
+	fruitful   bool // some transaction had an outcome
+	failed     bool // ConnectFailed has been seen
+}
+
+func (m *Machine) connOf(id ConnID) (uint32, *conn, bool) {
+	h := uint32(id)
+	if !m.conns.has(h) {
+		return 0, nil, false
+	}
+	c := m.conns.at(h)
+	return h, c, c.gen == uint32(id>>32) && c.state != 0
+}
+
+func (m *Machine) connID(h uint32) ConnID {
+	return ConnID(uint64(m.conns.at(h).gen)<<32 | uint64(h))
+}
+
+// settle decides what an open connection does next: it takes parts, waits for some,
+// or ends.
+func (m *Machine) settle(h uint32) {
+	c := m.conns.at(h)
+	if c.state != connOpen {
+		return
+	}
+	m.unlist(h, c)
+	q := m.queues.at(c.queue)
+	l := m.lanes.at(c.lane)
+	if !c.retiring && m.mustRetire(c, l) {
+		m.retire(c, q)
+	}
+	blocked := m.held || l.suspended
+	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
+		if !m.fits(c, l, q.ready.head) {
+			m.retire(c, q)
+			break
+		}
+		m.give(h, q.ready.head)
+	}
+	if c.retiring {
+		if c.held == 0 {
+			m.hangUp(h, CloseNow)
+		}
+		return
+	}
+	if c.held == 0 && (q.ready.n == 0 || blocked) {
+		m.rest(h, c, l)
+		return
+	}
+	m.list(h, c, q, l)
+}
+
+// mayTake reports whether the connection can be given a part as far as it is concerned.
+func (m *Machine) mayTake(c *conn, l *lane) bool {
+	if c.credit <= 0 || !m.gap(c) {
+		return false
+	}
+	most := l.policy.MaxDeliveriesPerConnection
+	return most <= 0 || int(c.delivered)+int(c.held) < most // one in flight may be a delivery
+}
+
+// gap keeps S6: a part on the connection, or an outcome of it not yet written, is a
+// message that a crash may repeat; there are never more than two.
+func (m *Machine) gap(c *conn) bool { return int32(c.held)+c.unstored < 2 }
+
+// fits reports whether the part keeps the connection within what it may carry.
+func (m *Machine) fits(c *conn, l *lane, h uint32) bool {
+	if most := l.policy.MaxRecipientsPerConnection; most > 0 && c.recipients > 0 {
+		n := m.size(m.parts.at(h))
+		for _, p := range c.parts[:c.held] {
+			n += m.size(m.parts.at(p))
+		}
+		return int(c.recipients)+n <= most
+	}
+	return true
+}
+
+// mustRetire reports whether the connection is to take no further part.
+func (m *Machine) mustRetire(c *conn, l *lane) bool {
+	if m.stopping || m.limits.Surplus(&c.permit) {
+		return true
+	}
+	if most := l.policy.MaxRecipientsPerConnection; most > 0 && int(c.recipients) >= most {
+		return true
+	}
+	if most := l.policy.MaxDeliveriesPerConnection; most > 0 && int(c.delivered) >= most {
+		return true
+	}
+	if c.served >= quantumParts || c.served > 0 && m.now-c.started >= quantumTime {
+		return m.limits.Contended(&c.permit, limit.WaiterID(c.queue))
+	}
+	return false
+}
+
+// retire makes the connection take no further part; its queue may want another one.
+func (m *Machine) retire(c *conn, q *queue) {
+	c.retiring = true
+	m.touch(c.queue)
+	m.limits.Busy(&c.permit)
+	m.limits.Leave(&c.permit)
+	q.serving--
+}
+
+// give hands a ready part to the connection.
+func (m *Machine) give(h, part uint32) {
+	c := m.conns.at(h)
+	p := m.parts.at(part)
+	m.leave(part)
+	p.state, p.conn = partFlying, h
+	m.queues.at(p.queue).flying++
+	c.parts[c.held] = part
+	c.held++
+	c.credit--
+	m.limits.Busy(&c.permit)
+	m.wheel.cancel(&c.timer)
+	m.emit(Deliver{
+		Conn: m.connID(h), Part: partID(part, p.gen), Message: m.messages.at(p.msg).id,
+		Recipients: m.recipients(p), Attempts: int(p.attempts),
+	})
+}
+
+// takeBack takes a part from the connection.
+func (m *Machine) takeBack(h, part uint32) {
+	c := m.conns.at(h)
+	if c.parts[0] == part {
+		c.parts[0] = c.parts[1]
+	}
+	c.parts[1] = 0
+	c.held--
+	p := m.parts.at(part)
+	p.conn = 0
+	m.queues.at(p.queue).flying--
+}
+
+// rest lets a connection without work wait for more, unless others wait for its permit.
+func (m *Machine) rest(h uint32, c *conn, l *lane) {
+	q := m.queues.at(c.queue)
+	if m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || l.policy.IdleTimeout <= 0 {
+		m.retire(c, q)
+		m.hangUp(h, CloseNow)
+		return
+	}
+	m.limits.Idle(&c.permit, h)
+	if c.timer == noTimer {
+		c.timer = m.wheel.set(m.now+int64(l.policy.IdleTimeout), timerConn, h)
+	}
+	m.list(h, c, q, l)
+}
+
+func (m *Machine) list(h uint32, c *conn, q *queue, l *lane) {
+	if !m.mayTake(c, l) {
+		return
+	}
+	if c.held == 0 {
+		c.in = inIdle
+		m.connList(&q.idle).push(h)
+	} else {
+		c.in = inAhead
+		m.connList(&q.ahead).push(h)
+	}
+}
+
+func (m *Machine) unlist(h uint32, c *conn) {
+	q := m.queues.at(c.queue)
+	switch c.in {
+	case inIdle:
+		m.connList(&q.idle).remove(h)
+	case inAhead:
+		m.connList(&q.ahead).remove(h)
+	}
+	c.in = inNone
+}
+
+// hangUp ends a connection: Closed will follow, and only then does its permit return.
+func (m *Machine) hangUp(h uint32, how CloseHow) {
+	c := m.conns.at(h)
+	if c.state == connClosing {
+		return
+	}
+	m.unlist(h, c)
+	if !c.retiring {
+		m.retire(c, m.queues.at(c.queue))
+	}
+	m.wheel.cancel(&c.timer)
+	c.state = connClosing
+	m.emit(Close{Conn: m.connID(h), How: how})
+}
+
+// connTimer: an idle connection has had no work for idle_timeout.
+func (m *Machine) connTimer(h uint32) {
+	c := m.conns.at(h)
+	c.timer = noTimer
+	if c.state == connOpen && c.held == 0 {
+		m.hangUp(h, CloseNow)
+	}
+}
+
+func (m *Machine) wants(ev Wants) {
+	if h, c, ok := m.connOf(ev.Conn); ok && ev.N > 0 {
+		c.credit = min(c.credit+int32(min(ev.N, 2)), 2)
+		m.settle(h)
+	}
+}
+
+// returned takes back a part that was not begun: it is ready again, before the others.
+func (m *Machine) returned(ev Returned) {
+	ch, _, ok := m.connOf(ev.Conn)
+	h, p, live := m.partOf(ev.Part)
+	if !ok || !live || p.conn != ch {
+		return
+	}
+	m.takeBack(ch, h)
+	m.putBack(h)
+	m.settle(ch)
+}
+
+// putBack makes a part ready again that was on a connection.
+func (m *Machine) putBack(h uint32) {
+	p := m.parts.at(h)
+	p.due = min(p.due, m.now)
+	m.enter(h, true)
+}
+
+// closed: the receiver has let go. Only now does the permit return (S4).
+func (m *Machine) closed(ev *Closed) {
+	h, c, ok := m.connOf(ev.Conn)
+	if !ok {
+		return
+	}
+	m.unlist(h, c)
+	m.wheel.cancel(&c.timer)
+	for c.held > 0 { // S9 forbids it: rather sent again than lost
+		part := c.parts[c.held-1]
+		m.takeBack(h, part)
+		m.putBack(part)
+	}
+	qh := c.queue
+	q := m.queues.at(qh)
+	if !c.retiring {
+		m.retire(c, q)
+	}
+	m.ended(h, c, ev.Class, ev.Reply)
+	m.limits.Return(&c.permit)
+	q.conns--
+	m.count(c, -1)
+	*c = conn{gen: c.gen}
+	m.conns.release(h)
+	if q.conns == 0 && q.waitOn != 0 {
+		m.replace(qh) // it holds nothing any more: a reserve is open to it
+	}
+	m.touch(qh)
+}
+
+// count books a connection on the views' figures.
+func (m *Machine) count(c *conn, by int) {
+	l := m.lanes.at(c.lane)
+	l.conns += int32(by)
+	m.names.bindings[l.key.binding].conns += by
+	m.names.domains.at(l.key.domain).conns += by
+	m.hosts.at(c.host).conns += by
+	m.places.at(c.place).conns += by
+	m.useHost(c.host, by)
+	m.usePlace(c.place, by)
+}
+
+// ended draws the consequences of how a connection ended.
+func (m *Machine) ended(h uint32, c *conn, class ConnectClass, reply mail.Reply) {
+	if c.failed {
+		return // ConnectFailed has said it
+	}
+	switch {
+	case class == ConnectOK && (c.fruitful || c.state == connClosing), class == ConnectAborted:
+		m.gateDone(h, c)
+	case c.state == connDialing:
+		m.connectTrouble(h, c, class, reply)
+	case class == ConnectBusy || !c.fruitful:
+		// It opened and ended without a single outcome: coming back at once might go on for
+		// ever.
+		m.hostBusy(h, c, reply)
+	default:
+		m.gateDone(h, c)
+	}
+}

@@ -1,0 +1,282 @@
+package sched
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/mail"
+)
+
+// busyPatience is how long a queue bears that every host it may use says "too many
+// connections" before its mail is deferred for it, visibly: an attempt is counted.
+const busyPatience = int64(5 * time.Minute)
+
+// choice is an address that a connection could be opened to.
+type choice struct {
+	host *routeHost
+	addr *routeAddr
+}
+
+// connect opens one connection for the queue, or lines it up at what blocks it, or,
+// when every host has failed, concludes a ready part. from is as in kick.
+//
+// Only hosts of the best preference that is not failed altogether are looked at: that
+// they are full or busy never leads to a worse one.
+func (m *Machine) connect(h uint32, from limit.CounterID) {
+	q := m.queues.at(h)
+	l := m.lanes.at(q.lane)
+	if m.shutOut(h, m.gate) {
+		return
+	}
+	if g := m.names.bindings[l.key.binding].gate; m.shutOut(h, g) {
+		if m.gates.at(g).address {
+			m.askRebind(l)
+		}
+		return
+	}
+	turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: from}
+	hosts := l.route.hosts
+	for i := 0; i < len(hosts); {
+		j := i + 1
+		for j < len(hosts) && hosts[j].preference == hosts[i].preference {
+			j++
+		}
+		base, healthy := m.choose(l, hosts[i:j], turn)
+		switch {
+		case len(m.cand) > 0:
+			m.dial(h, m.lightest(), turn)
+			return
+		case healthy:
+			m.await(h, base, turn)
+			return
+		}
+		i = j
+	}
+	m.limits.Cancel(turn.Waiter)
+	class, reply := m.hostsFailed(l)
+	m.failHead(h, class, reply)
+}
+
+// choose sorts the addresses of hosts with an equal preference into those that can be
+// had now (cand), the counters of those that are full (full), and the gates of those
+// that are busy (shut). base is a counter that blocks whatever the host. healthy says
+// that not all have failed.
+func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.CounterID, healthy bool) {
+	m.cand, m.full, m.shut = m.cand[:0], m.full[:0], m.shut[:0]
+	for i := range hosts {
+		rh := &hosts[i]
+		for k := rh.from; k < rh.to; k++ {
+			a := &l.route.addrs[k]
+			if m.failedUntil(a.place, rh.tls) > m.now {
+				continue
+			}
+			healthy = true
+			if g := m.hosts.at(rh.host).gate; g != 0 && m.gates.at(g).closed(m.now) {
+				m.shut = append(m.shut, g)
+				continue
+			}
+			b, ok := m.limits.Check(a.path, turn)
+			switch {
+			case ok:
+				m.cand = append(m.cand, choice{rh, a})
+			case isOwn(a, b.Counter):
+				m.full = append(m.full, b.Counter)
+			default:
+				base = b.Counter
+			}
+		}
+	}
+	return base, healthy
+}
+
+func isOwn(a *routeAddr, id limit.CounterID) bool {
+	for _, c := range a.path[:a.own] {
+		if c == id {
+			return true
+		}
+	}
+	return false
+}
+
+// failedUntil is how long an address is left alone by those with the given TLS needs.
+func (m *Machine) failedUntil(h uint32, tls TLS) int64 {
+	p := m.places.at(h)
+	if tls >= TLSRequired {
+		return max(p.failed, p.tlsFailed)
+	}
+	return p.failed
+}
+
+// lightest picks the candidate with the fewest connections, at random among equals.
+func (m *Machine) lightest() choice {
+	best, n := 0, 1
+	for i := 1; i < len(m.cand); i++ {
+		a, b := m.places.at(m.cand[i].addr.place).conns, m.places.at(m.cand[best].addr.place).conns
+		switch {
+		case a < b:
+			best, n = i, 1
+		case a == b:
+			if n++; m.rng.IntN(n) == 0 {
+				best = i
+			}
+		}
+	}
+	return m.cand[best]
+}
+
+// dial takes the permit and opens the connection.
+func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
+	q := m.queues.at(h)
+	l := m.lanes.at(q.lane)
+	ch := m.conns.alloc()
+	c := m.conns.at(ch)
+	*c = conn{
+		gen: c.gen + 1, state: connDialing, started: m.now,
+		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls,
+	}
+	if b, ok := m.limits.Acquire(&c.permit, x.addr.path, turn); !ok {
+		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
+	}
+	m.noteWait(q)
+	p := m.places.at(c.place)
+	if c.tls == TLSIfAvailable && p.noTLS > m.now {
+		c.tls = TLSNo
+	}
+	q.conns++
+	q.serving++
+	m.count(c, 1)
+	m.gateTry(ch, c)
+	b, d := m.laneNames(l)
+	m.emit(Connect{
+		Conn: m.connID(ch), Binding: b, Domain: d, Host: p.key.host, Address: p.key.addr, Port: p.key.port,
+		TLS: c.tls, Policy: l.policy,
+	})
+	m.touch(h) // it may want more
+}
+
+// await lines the queue up: at the counter that blocks all hosts; else at each host
+// that is full or busy.
+func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
+	q := m.queues.at(h)
+	switch {
+	case base != 0:
+		m.full = append(m.full[:0], base)
+	case len(m.full) == 0 && m.busyTooLong(q):
+		m.limits.Cancel(turn.Waiter)
+		m.failHead(h, mail.ClassDeferred, m.gates.at(m.shut[0]).reply)
+		return
+	}
+	if base == 0 {
+		for _, g := range m.shut {
+			m.waitGate(h, g)
+		}
+	}
+	if len(m.full) == 0 {
+		m.limits.Cancel(turn.Waiter)
+		return
+	}
+	m.limits.Park(turn, m.full...)
+	if q.waitOn == 0 && !q.gated {
+		q.since = m.now
+	}
+	q.waitOn = m.limits.WaitsOn(turn.Waiter)
+	for _, id := range m.full {
+		m.yield(id)
+	}
+}
+
+// yield ends the connection that has been idle longest on a counter others wait for.
+func (m *Machine) yield(id limit.CounterID) {
+	if ch, ok := m.limits.Yield(id); ok {
+		m.hangUp(ch, CloseNow)
+	}
+}
+
+// hostsFailed is the class and words for mail none of whose hosts could be reached.
+func (m *Machine) hostsFailed(l *lane) (mail.Class, mail.Reply) {
+	reply := mail.Reply{Text: "all hosts failed", Stage: mail.StageConnect}
+	for i := range l.route.addrs {
+		if p := m.places.at(l.route.addrs[i].place); p.reply != nil {
+			reply = *p.reply
+			reply.Text = "all hosts failed; " + p.key.host + ": " + reply.Text
+		}
+	}
+	return mail.ClassDeferred, reply
+}
+
+func (m *Machine) connected(ev *Connected) {
+	h, c, ok := m.connOf(ev.Conn)
+	if !ok || c.state != connDialing {
+		return
+	}
+	c.state = connOpen
+	p := m.places.at(c.place)
+	p.failed = 0
+	if ev.TLS {
+		p.tlsFailed, p.noTLS = 0, 0
+	}
+	m.gateOpens(h, c)
+	if c.retiring {
+		m.hangUp(h, CloseNow)
+		return
+	}
+	m.settle(h)
+}
+
+func (m *Machine) connectFailed(ev *ConnectFailed) {
+	h, c, ok := m.connOf(ev.Conn)
+	if !ok || c.failed {
+		return
+	}
+	if !c.retiring {
+		m.retire(c, m.queues.at(c.queue))
+	}
+	m.connectTrouble(h, c, ev.Class, ev.Reply)
+	c.failed = true
+	c.state = connClosing
+	m.touch(c.queue)
+}
+
+// connectTrouble marks whom a failed connection speaks of.
+func (m *Machine) connectTrouble(h uint32, c *conn, class ConnectClass, reply mail.Reply) {
+	l := m.lanes.at(c.lane)
+	p := m.places.at(c.place)
+	q := m.queues.at(c.queue)
+	q.remember(reply)
+	switch {
+	case class == ConnectBusy:
+		m.hostBusy(h, c, reply)
+		return
+	case class.Local():
+		m.localTrouble(h, c, class, reply)
+		return
+	case class == ConnectAborted:
+	case class == ConnectTLS && c.tls == TLSIfAvailable:
+		p.noTLS = m.now + noTLSFor
+	case class == ConnectTLS:
+		m.hostFails(p, &p.tlsFailed, l, reply)
+	default:
+		m.hostFails(p, &p.failed, l, reply)
+	}
+	m.gateDone(h, c)
+}
+
+// hostFails leaves an address alone for host_failure_retry.
+func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
+	if *until <= m.now {
+		m.emit(Log{Level: Warn, Subject: "host " + p.key.host, Text: fmt.Sprintf("%v failed: %s; tried again in %v", p.key.addr, reply, l.policy.HostFailureRetry)})
+	}
+	*until = m.now + int64(l.policy.HostFailureRetry)
+	r := reply
+	p.reply = &r
+}
+
+// hostAnswers: a delivery through the host shows that it is in order.
+func (m *Machine) hostAnswers(c *conn) {
+	p := m.places.at(c.place)
+	p.reply = nil
+	if g := m.hosts.at(c.host).gate; g != 0 {
+		m.openGate(g)
+	}
+}

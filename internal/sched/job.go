@@ -1,0 +1,61 @@
+package sched
+
+// job is work on many records, done in slices: one visit calls do once for the next
+// of them. do reports whether it wants to be called again for the same one.
+type job struct {
+	next uint32 // handle or index
+	end  func() uint32
+	do   func(h uint32) (again bool)
+}
+
+// nextJob does one visit of the oldest job.
+func (m *Machine) nextJob() bool {
+	if m.jobs.len() == 0 {
+		return false
+	}
+	j := *m.jobs.front()
+	if j.next >= j.end() {
+		m.jobs.pop()
+		return true
+	}
+	if !j.do(j.next) {
+		j.next++
+	}
+	return true
+}
+
+// eachLane begins a job over all lanes.
+func (m *Machine) eachLane(do func(h uint32, l *lane)) {
+	m.jobs.push(&job{next: 1, end: func() uint32 { return m.lanes.next }, do: func(h uint32) bool {
+		if l := m.lanes.at(h); l.policy != nil {
+			do(h, l)
+		}
+		return false
+	}})
+}
+
+func (m *Machine) eachQueue(do func(h uint32, q *queue)) {
+	m.jobs.push(&job{next: 1, end: func() uint32 { return m.queues.next }, do: func(h uint32) bool {
+		if q := m.queues.at(h); q.lane != 0 {
+			do(h, q)
+		}
+		return false
+	}})
+}
+
+func (m *Machine) eachConn(do func(h uint32, c *conn)) {
+	m.jobs.push(&job{next: 1, end: func() uint32 { return m.conns.next }, do: func(h uint32) bool {
+		if c := m.conns.at(h); c.state != 0 {
+			do(h, c)
+		}
+		return false
+	}})
+}
+
+// eachOf begins a job over n things by index.
+func (m *Machine) eachOf(n int, do func(i int)) {
+	m.jobs.push(&job{end: func() uint32 { return uint32(n) }, do: func(i uint32) bool {
+		do(int(i))
+		return false
+	}})
+}

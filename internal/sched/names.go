@@ -1,0 +1,173 @@
+package sched
+
+import (
+	"strings"
+
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// names turns the names that events carry into small numbers. Bindings and tenants
+// come from the configuration and stay; domains come from mail and go with their last
+// lane.
+type names struct {
+	bindings  []binding // from 1
+	bindingOf map[string]uint32
+	tenants   []string // from 0: no tenant
+	tenantOf  map[string]int32
+	domains   slab[domain]
+	domainOf  map[string]uint32
+}
+
+// binding is a binding that the machine has met.
+type binding struct {
+	name   string
+	group  string
+	gate   uint32 // trouble with its own address
+	gone   bool   // a reload has removed it
+	conns  int
+	queued int // parts that wait for a time
+	ready  int // parts that wait for a connection
+}
+
+// domain is a recipient domain with mail in some queue.
+type domain struct {
+	name  string
+	lanes list // of all bindings
+	conns int
+}
+
+func newNames() names {
+	return names{
+		bindings: make([]binding, 1), bindingOf: map[string]uint32{},
+		tenants: []string{""}, tenantOf: map[string]int32{"": 0},
+		domainOf: map[string]uint32{},
+	}
+}
+
+func (m *Machine) binding(name string) uint32 {
+	if b, ok := m.names.bindingOf[name]; ok {
+		return b
+	}
+	name = strings.Clone(name)
+	b := uint32(len(m.names.bindings))
+	m.names.bindings = append(m.names.bindings, binding{name: name})
+	m.names.bindingOf[name] = b
+	return b
+}
+
+func (m *Machine) tenant(name string) int32 {
+	if t, ok := m.names.tenantOf[name]; ok {
+		return t
+	}
+	name = strings.Clone(name)
+	t := int32(len(m.names.tenants))
+	m.names.tenants = append(m.names.tenants, name)
+	m.names.tenantOf[name] = t
+	m.limits.SetWeight(t, max(m.weights[name], 1))
+	return t
+}
+
+func (m *Machine) domain(name string) uint32 {
+	if d, ok := m.names.domainOf[name]; ok {
+		return d
+	}
+	name = strings.Clone(name) // else it would keep the whole envelope alive
+	d := m.names.domains.alloc()
+	*m.names.domains.at(d) = domain{name: name}
+	m.names.domainOf[name] = d
+	return d
+}
+
+// laneKey and its kind are the numbers by which records are found.
+type (
+	laneKey  struct{ binding, domain uint32 }
+	queueKey struct {
+		lane   uint32
+		tenant int32
+	}
+)
+
+// lane is a binding's way to a domain: what the queues of all tenants on it share.
+// It lives while it has queues.
+type lane struct {
+	policy     *policy.Queue
+	generation uint64
+	route      *laneRoute // nil until asked for
+	key        laneKey
+	next, prev uint32 // of the domain
+	queues     list
+	timer      uint32 // a pause of resolving is over
+	conns      int32
+	suspended  bool // by an operator or the configuration
+	moving     bool // its mail is on its way to other bindings
+	others     *others
+}
+
+func (m *Machine) laneNames(l *lane) (binding, domain string) {
+	return m.names.bindings[l.key.binding].name, m.names.domains.at(l.key.domain).name
+}
+
+// laneFor finds or creates a lane. A policy of a newer generation replaces the one
+// that the lane has.
+func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint32 {
+	key := laneKey{m.binding(b), m.domain(d)}
+	h, ok := m.laneOf[key]
+	if !ok {
+		h = m.lanes.alloc()
+		*m.lanes.at(h) = lane{key: key, policy: p, generation: generation}
+		m.laneOf[key] = h
+		m.laneList(&m.names.domains.at(key.domain).lanes).push(h)
+		m.setGroup(key.binding, p.Group)
+		l := m.lanes.at(h)
+		l.suspended = p.Suspended || m.suspension(l) != nil
+		return h
+	}
+	if l := m.lanes.at(h); generation > l.generation {
+		m.setPolicy(h, p, generation)
+	}
+	return h
+}
+
+func (m *Machine) setGroup(b uint32, group string) { m.names.bindings[b].group = strings.Clone(group) }
+
+func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
+	key := queueKey{lane, tenant}
+	if h, ok := m.queueOf[key]; ok {
+		return h
+	}
+	h := m.queues.alloc()
+	*m.queues.at(h) = queue{lane: lane, tenant: tenant, epoch: m.queues.at(h).epoch, born: m.queues.at(h).born + 1}
+	m.queueOf[key] = h
+	m.queueList(&m.lanes.at(lane).queues).push(h)
+	return h
+}
+
+// dropQueue frees a queue that holds nothing, and its lane and domain with it.
+func (m *Machine) dropQueue(h uint32) {
+	q := m.queues.at(h)
+	if q.lane == 0 || q.dirty || q.conns > 0 || q.waiting.n > 0 || q.ready.n > 0 || q.flying > 0 {
+		return
+	}
+	m.unwait(h)
+	lh, l := q.lane, m.lanes.at(q.lane)
+	m.queueList(&l.queues).remove(h)
+	delete(m.queueOf, queueKey{lh, q.tenant})
+	*q = queue{epoch: q.epoch + 1, born: q.born} // places in lines that name it are void
+	m.queues.release(h)
+	if l.queues.n > 0 {
+		return
+	}
+	m.dropRoute(l)
+	m.wheel.cancel(&l.timer)
+	d := m.names.domains.at(l.key.domain)
+	m.laneList(&d.lanes).remove(lh)
+	delete(m.laneOf, l.key)
+	if d.lanes.n == 0 {
+		delete(m.names.domainOf, d.name)
+		dh := l.key.domain
+		*d = domain{}
+		m.names.domains.release(dh)
+	}
+	*l = lane{}
+	m.lanes.release(lh)
+}

@@ -1,0 +1,144 @@
+package sched
+
+import (
+	"slices"
+
+	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// openFilesOption names the counter that keeps connections within the open-file limit.
+const openFilesOption = "open_files"
+
+// counterMeta is what the machine knows of a counter beside its engine.
+type counterMeta struct {
+	limit      *policy.Limit // that set its ceiling
+	generation uint64
+	label      string // "option key", made when first shown
+}
+
+// keyOf is the key of the counter that a limit counts on.
+func keyOf(x *policy.Limit, l laneText, host string, p *placeKey) limit.Key {
+	k := limit.Key{Option: x.Option}
+	if x.By&policy.ByBinding != 0 {
+		k.Binding = l.binding
+	}
+	if x.By&policy.ByGroup != 0 {
+		k.Group = l.group
+	}
+	if x.By&policy.ByDomain != 0 {
+		k.Domain = l.domain
+	}
+	if x.By&policy.ByHost != 0 {
+		k.Host = host
+	}
+	if x.By&policy.ByAddress != 0 && p != nil {
+		k.Address = p.addr
+	}
+	if x.By&policy.ByStanza != 0 {
+		k.Stanza = x.Origin.Stanza
+	}
+	return k
+}
+
+// laneText is the names of a lane.
+type laneText struct{ binding, group, domain string }
+
+func (m *Machine) laneText(l *lane) laneText {
+	b, d := m.laneNames(l)
+	return laneText{b, m.names.bindings[l.key.binding].group, d}
+}
+
+const byHost = policy.ByHost | policy.ByAddress
+
+// path is the counters of a connection from a lane to an address of a host, most
+// specific first; own of them are the host's. Each is referred to once more.
+func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own int) {
+	hs, pl, names := m.hosts.at(host), m.places.at(place), m.laneText(l)
+	path = make([]limit.CounterID, 0, 8)
+	add := func(x *policy.Limit, generation uint64) {
+		if x.Max < 0 {
+			return
+		}
+		id := m.counter(x, keyOf(x, names, hs.key.host, &pl.key), generation)
+		if slices.Contains(path, id) {
+			m.limits.Release(id)
+			return
+		}
+		path = append(path, id)
+	}
+	if hs.policy != nil {
+		at := hs.known[pl.key.addr]
+		for i := range at {
+			add(&at[i], hs.generation)
+		}
+		for i := range hs.policy.Limits {
+			add(&hs.policy.Limits[i], hs.generation)
+		}
+	}
+	for i := range l.policy.Limits {
+		if x := &l.policy.Limits[i]; x.By&byHost != 0 {
+			add(x, l.generation)
+		}
+	}
+	own = len(path)
+	for i := range l.policy.Limits {
+		if x := &l.policy.Limits[i]; x.By&byHost == 0 {
+			add(x, l.generation)
+		}
+	}
+	if m.open != 0 {
+		m.limits.Counter(m.limits.Key(m.open), 0, 0) // one reference more
+		path = append(path, m.open)
+	}
+	return path, own
+}
+
+// counter finds or creates the counter of a limit. The newest generation that names it
+// sets its ceiling.
+func (m *Machine) counter(x *policy.Limit, k limit.Key, generation uint64) limit.CounterID {
+	id, fresh := m.limits.Counter(k, x.Max, x.Reserve)
+	for int(id) >= len(m.meta) {
+		m.meta = append(m.meta, counterMeta{})
+	}
+	c := &m.meta[id]
+	switch {
+	case fresh:
+		*c = counterMeta{limit: x, generation: generation}
+	case generation > c.generation:
+		c.limit, c.generation = x, generation
+		if s := m.limits.State(id); s.Limit != x.Max || s.Reserve != x.Reserve {
+			m.limits.SetLimit(id, x.Max, x.Reserve)
+		}
+	}
+	return id
+}
+
+// label is a counter's name in lists of waiting times.
+func (m *Machine) label(id limit.CounterID) string {
+	c := &m.meta[id]
+	if c.label == "" {
+		k := m.limits.Key(id)
+		c.label = k.Option + " " + k.String()
+	}
+	return c.label
+}
+
+// openFiles makes, changes or drops the counter of the open-file limit.
+func (m *Machine) openFiles() {
+	most := m.server.MaxConnections
+	if most <= 0 {
+		if m.open != 0 {
+			m.limits.Release(m.open)
+			m.open = 0
+		}
+		return
+	}
+	x := &policy.Limit{Option: openFilesOption, Max: most, Origin: policy.Origin{Stanza: m.server.BoundBy}}
+	if m.open == 0 {
+		m.open = m.counter(x, limit.Key{Option: openFilesOption}, m.generation)
+		return
+	}
+	m.meta[m.open] = counterMeta{limit: x, generation: m.generation}
+	m.limits.SetLimit(m.open, most, 0)
+}

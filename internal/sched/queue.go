@@ -1,0 +1,190 @@
+package sched
+
+import (
+	"math"
+	"strings"
+
+	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/mail"
+)
+
+// queue is the mail of one tenant on one lane. Its parts wait for a time (waiting) or
+// for a connection (ready: the ready queue); its connections belong to it.
+type queue struct {
+	waiting, ready list
+	idle           list // open connections without a part that may take one
+	ahead          list // with one part, that may take the next one ahead
+	lane           uint32
+	tenant         int32
+	next, prev     uint32 // of the lane
+	flying         int32  // parts on connections
+	conns          int32  // permits held, those on their way out included
+	serving        int32  // connections being opened or open, not on their way out
+	waitOn         limit.CounterID
+	epoch          uint32 // of its places in lines at gates
+	born           uint32 // tells it from others that had its handle
+	since          int64  // when it began to wait, at a counter or a gate
+	last           *mail.Reply
+	waits          *waits
+	dirty          bool
+	gated          bool // waits for a gate
+}
+
+// remember keeps a reply to be shown, not more than a line of it.
+func (q *queue) remember(r mail.Reply) {
+	const most = 500
+	if len(r.Text) > most {
+		r.Text = r.Text[:most]
+	}
+	r.Text, r.Enhanced = strings.Clone(r.Text), strings.Clone(r.Enhanced)
+	q.last = &r
+}
+
+// kick sees to it that a queue's ready parts move: to connections that are open, or
+// to one more. from is the counter whose turn the queue has, 0 if it has none. One
+// kick opens at most one connection.
+func (m *Machine) kick(h uint32, from limit.CounterID) {
+	q := m.queues.at(h)
+	if q.lane == 0 {
+		return
+	}
+	if from != 0 {
+		m.noteWait(q) // Next has taken it out of its lines
+	}
+	l := m.lanes.at(q.lane)
+	m.handOut(q, l)
+	switch {
+	case q.ready.n == 0, m.stopping, m.held:
+		m.unwait(h)
+		return
+	case m.stuck(l):
+		m.unwait(h)
+		return
+	case m.wanted(q, l) <= int(q.serving):
+		m.unwait(h)
+		return
+	case from == 0 && (q.waitOn != 0 || q.gated):
+		return // it has its place in line already
+	case !m.routed(q.lane, l):
+		m.unwait(h)
+		return
+	}
+	if l.route.class != mail.ClassDelivered {
+		m.unwait(h)
+		m.failHead(h, l.route.class, l.route.reply)
+		return
+	}
+	m.connect(h, from)
+}
+
+// failHead concludes the oldest ready part without a connection, and comes back for
+// the next one. Open connections still serve what they can.
+func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
+	q := m.queues.at(h)
+	if q.serving > 0 || q.ready.n == 0 {
+		return
+	}
+	m.fail(q.ready.head, class, reply)
+	m.touch(h)
+}
+
+// wanted is how many connections the queue should have: the ramp. q counts
+// transactions waiting or in flight, most the smallest limit on the path. One that the
+// limit alone keeps from having more wants one more: it waits there, and says so.
+func (m *Machine) wanted(q *queue, l *lane) int {
+	n := int(q.ready.n) + int(q.flying)
+	most := limit.Unlimited
+	if l.route != nil {
+		most = l.route.most
+	}
+	w := ramp(n, most, l.policy.Ramp)
+	if w == most && n > most {
+		w++
+	}
+	return w
+}
+
+func ramp(q, most int, k float64) int {
+	if most == limit.Unlimited {
+		return max(1, min(q, int(math.Ceil(k*float64(q)))))
+	}
+	w := int(math.Ceil(float64(most) * (1 - math.Exp(-k*float64(q)/float64(max(most, 1))))))
+	return max(1, min(q, most, w))
+}
+
+// stuck reports whether the queue's mail may not be sent over its lane at all, and
+// asks for another binding if there may be one.
+func (m *Machine) stuck(l *lane) bool {
+	if !l.suspended && !m.names.bindings[l.key.binding].gone {
+		return false
+	}
+	m.askRebind(l)
+	return true
+}
+
+// handOut gives ready parts to open connections: idle ones first.
+func (m *Machine) handOut(q *queue, l *lane) {
+	for !m.held && !l.suspended && q.ready.n > 0 && (q.idle.n > 0 || q.ahead.n > 0) && m.visits > 0 {
+		ch := q.idle.tail // the one that was busy last: the others may end
+		if ch == 0 {
+			ch = q.ahead.head
+		}
+		before := q.ready.n
+		m.settle(ch)
+		if q.ready.n == before && (q.idle.tail == ch || q.ahead.head == ch) {
+			return
+		}
+		m.visits--
+	}
+}
+
+// unwait takes the queue out of all lines.
+func (m *Machine) unwait(h uint32) {
+	q := m.queues.at(h)
+	m.limits.Cancel(limit.WaiterID(h))
+	m.noteWait(q)
+}
+
+// noteWait ends a wait and books its time on what was waited for.
+func (m *Machine) noteWait(q *queue) {
+	if q.waitOn != 0 {
+		if q.waits == nil {
+			q.waits = &waits{}
+		}
+		q.waits.add(m.label(q.waitOn), m.now-q.since)
+		q.waitOn = 0
+	}
+	if q.gated {
+		q.gated = false
+		q.epoch++
+	}
+}
+
+// replace has a queue begin anew: what it waited on may no longer be what blocks it.
+func (m *Machine) replace(h uint32) {
+	m.unwait(h)
+	m.touch(h)
+}
+
+// waits books how long a queue has waited on what: the latest few.
+type waits struct {
+	on [8]struct {
+		label string
+		ns    int64
+	}
+}
+
+func (w *waits) add(label string, ns int64) {
+	least := 0
+	for i := range w.on {
+		if w.on[i].label == label || w.on[i].label == "" {
+			w.on[i].label = label
+			w.on[i].ns += ns
+			return
+		}
+		if w.on[i].ns < w.on[least].ns {
+			least = i
+		}
+	}
+	w.on[least].label, w.on[least].ns = label, ns
+}

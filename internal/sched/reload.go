@@ -1,0 +1,136 @@
+package sched
+
+import (
+	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// policyChanged takes over a new configuration in slices: what is lowered first, so
+// that no mixture of old and new lets in more than the new one; then policies and
+// paths, with what is raised; then open connections move to their new paths.
+func (m *Machine) policyChanged(ev *PolicyChanged) {
+	if ev.Generation < m.generation {
+		return // an older one that was overtaken
+	}
+	m.generation, m.weights = ev.Generation, ev.Tenants
+	for t := range m.names.tenants {
+		m.limits.SetWeight(int32(t), max(m.weights[m.names.tenants[t]], 1))
+	}
+	m.server = ev.Server
+	m.openFiles()
+	queues, hosts, generation := ev.Queues, ev.Hosts, ev.Generation
+	m.eachOf(len(queues), func(i int) { m.lowerQueue(&queues[i], generation) })
+	m.eachOf(len(hosts), func(i int) { m.lowerHost(&hosts[i], generation) })
+	m.eachOf(len(queues), func(i int) { m.renewQueue(&queues[i], generation) })
+	m.eachOf(len(hosts), func(i int) { m.renewHost(&hosts[i], generation) })
+	m.eachLane(func(_ uint32, l *lane) { m.renewPaths(l) })
+	m.eachConn(m.renewConn)
+}
+
+// lowerQueue lowers the counters that the new policy of a lane lowers.
+func (m *Machine) lowerQueue(x *QueuePolicy, generation uint64) {
+	h, ok := m.findLane(x.Binding, x.Domain)
+	if !ok || x.Policy == nil {
+		return
+	}
+	names := m.laneText(m.lanes.at(h))
+	names.group = x.Policy.Group
+	for i := range x.Policy.Limits {
+		m.lower(&x.Policy.Limits[i], keyOf(&x.Policy.Limits[i], names, "", nil), generation)
+	}
+}
+
+func (m *Machine) lowerHost(x *HostPolicy, generation uint64) {
+	h, ok := m.findHost(x.Binding, x.Host)
+	if !ok || x.Policy == nil {
+		return
+	}
+	names := laneText{binding: x.Binding, group: m.names.bindings[m.hosts.at(h).key.binding].group}
+	for i := range x.Policy.Limits {
+		m.lower(&x.Policy.Limits[i], keyOf(&x.Policy.Limits[i], names, x.Host, nil), generation)
+	}
+}
+
+func (m *Machine) lower(x *policy.Limit, k limit.Key, generation uint64) {
+	if x.Max < 0 {
+		return
+	}
+	id, ok := m.limits.Lookup(k)
+	if !ok {
+		return
+	}
+	if s := m.limits.State(id); x.Max+x.Reserve < s.Limit+s.Reserve {
+		m.meta[id].limit, m.meta[id].generation = x, generation
+		m.limits.SetLimit(id, x.Max, x.Reserve)
+	}
+}
+
+func (m *Machine) findLane(b, d string) (uint32, bool) {
+	bh, ok1 := m.names.bindingOf[b]
+	dh, ok2 := m.names.domainOf[d]
+	h, ok := m.laneOf[laneKey{bh, dh}]
+	return h, ok && ok1 && ok2
+}
+
+func (m *Machine) findHost(b, name string) (uint32, bool) {
+	bh, ok1 := m.names.bindingOf[b]
+	h, ok := m.hostOf[hostKey{bh, name}]
+	return h, ok && ok1
+}
+
+func (m *Machine) renewQueue(x *QueuePolicy, generation uint64) {
+	h, ok := m.findLane(x.Binding, x.Domain)
+	if !ok {
+		return
+	}
+	l := m.lanes.at(h)
+	if x.Policy == nil {
+		m.names.bindings[l.key.binding].gone = true
+		l.generation = generation
+		return
+	}
+	if generation >= l.generation {
+		m.takePolicy(l, x.Policy, generation)
+	}
+}
+
+func (m *Machine) renewHost(x *HostPolicy, generation uint64) {
+	h, ok := m.findHost(x.Binding, x.Host)
+	if !ok || x.Policy == nil {
+		return
+	}
+	if hs := m.hosts.at(h); generation >= hs.generation {
+		hs.renew(x.Policy, generation)
+	}
+}
+
+// setPolicy gives a lane a newer policy that came with a message.
+func (m *Machine) setPolicy(h uint32, p *policy.Queue, generation uint64) {
+	l := m.lanes.at(h)
+	m.takePolicy(l, p, generation)
+	m.renewPaths(l)
+}
+
+func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
+	l.policy, l.generation = p, generation
+	m.setGroup(l.key.binding, p.Group)
+	m.names.bindings[l.key.binding].gone = false
+	l.suspended = p.Suspended || m.suspension(l) != nil
+	l.others = nil
+}
+
+// renewPaths puts a lane on the counters of its policy, and has its queues begin anew.
+func (m *Machine) renewPaths(l *lane) {
+	if l.route != nil {
+		m.setPaths(l)
+	}
+	m.touchLane(l)
+}
+
+// renewConn moves an open connection: released where it was, charged where it is.
+func (m *Machine) renewConn(h uint32, c *conn) {
+	path, _ := m.path(m.lanes.at(c.lane), c.host, c.place)
+	m.limits.Move(&c.permit, path)
+	m.releasePath(path)
+	m.settle(h)
+}

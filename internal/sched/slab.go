@@ -1,0 +1,41 @@
+package sched
+
+const chunk = 1024
+
+// slab keeps records of one kind by handle, in chunks that never move: a pointer from
+// at stays good until the record is released. Handle 0 is none.
+type slab[T any] struct {
+	chunks []*[chunk]T
+	free   []uint32
+	next   uint32 // lowest handle never given
+	live   int
+}
+
+// alloc returns the handle of a record as the last owner left it; the caller sets it.
+func (s *slab[T]) alloc() uint32 {
+	s.live++
+	if n := len(s.free); n > 0 {
+		h := s.free[n-1]
+		s.free = s.free[:n-1]
+		return h
+	}
+	if s.next == 0 {
+		s.next = 1
+	}
+	h := s.next
+	s.next++
+	if int(h/chunk) >= len(s.chunks) {
+		s.chunks = append(s.chunks, new([chunk]T))
+	}
+	return h
+}
+
+func (s *slab[T]) at(h uint32) *T { return &s.chunks[h/chunk][h%chunk] }
+
+func (s *slab[T]) release(h uint32) {
+	s.live--
+	s.free = append(s.free, h)
+}
+
+// has reports whether h was ever given.
+func (s *slab[T]) has(h uint32) bool { return h != 0 && h < s.next }
