@@ -46,7 +46,7 @@ var arrows = map[string][]string{
 	"account":         {"mail", "policy", "sched", "classify", "vfs", "metrics"},
 	"config":          {"mail", "policy", "vfs"},
 	"admin":           {"mail", "policy", "limit", "sched", "spool", "metrics"},
-	"admin/client":    {"sched"},
+	"admin/client":    {"admin", "sched"},
 	"sim":             {"*"},
 	"sink":            {"mail", "smtp"},
 	"load":            {"mail", "smtp"},

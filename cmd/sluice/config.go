@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -122,6 +123,9 @@ func configEval(g *globals) *cobra.Command {
 			"A binding implies its group. Without --config the running server is asked.",
 		Example: "  sluice config eval --config sluice.conf binding ip-1 domain example.com max_outbound_connections --why",
 		Args:    cobra.MinimumNArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return completeQuestion(g, args), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			view, text, err := evaluate(cmd, g, args)
 			if err != nil {
@@ -144,6 +148,31 @@ func configEval(g *globals) *cobra.Command {
 	c.Flags().BoolVar(&why, "why", false, "also print the stanza, file and line, and the chain that was asked")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// completeQuestion offers what may come next in a question: scopes and options, or the
+// names of bindings and groups.
+func completeQuestion(g *globals, args []string) []string {
+	if len(args)%2 == 0 {
+		out := []string{"binding_group", "binding", "domain", "host"}
+		for _, o := range policy.Options() {
+			if policy.LookupTree(o.Name) == o {
+				out = append(out, o.Name)
+			}
+		}
+		return out
+	}
+	snap, _ := (&config.Loader{Check: true}).Load(g.configFile())
+	if snap == nil {
+		return nil
+	}
+	switch st := policy.LookupStanza(args[len(args)-1]); {
+	case st != nil && st.Kind == policy.ScopeBinding && !st.Listen:
+		return slices.Sorted(maps.Keys(snap.Bindings))
+	case st != nil && st.Kind == policy.ScopeGroup:
+		return slices.Sorted(maps.Keys(snap.Groups))
+	}
+	return nil
 }
 
 // evaluate returns the answer as JSON shows it, and as text: the line, then why.
@@ -362,14 +391,4 @@ func printJSON(w io.Writer, v any) error {
 		return fmt.Errorf("print JSON: %w", err)
 	}
 	return nil
-}
-
-// printable replaces what could steer a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if (r < ' ' && r != '\t') || (r >= 0x7f && r < 0xa0) {
-			return '\ufffd'
-		}
-		return r
-	}, s)
 }

@@ -151,6 +151,18 @@ func TestShowAndReference(t *testing.T) {
 	}
 }
 
+func TestCompletion(t *testing.T) {
+	conf := cases + "seed000-scopes.conf"
+	out, _, _ := command("__complete", "config", "eval", "--config", conf, "binding", "")
+	if !strings.HasPrefix(out, "default\nexample\nother\noutside\n") {
+		t.Errorf("%s", out)
+	}
+	out, _, _ = command("__complete", "config", "eval", "--config", conf, "binding", "other", "max_o")
+	if !strings.HasPrefix(out, "max_outbound_connections\n") && !strings.Contains(out, "\nmax_outbound_connections\n") {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestRoot(t *testing.T) {
 	if out, _, status := command("--version"); status != exitDone || !strings.HasPrefix(out, "sluice ") {
 		t.Errorf("%d %q", status, out)

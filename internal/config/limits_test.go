@@ -236,6 +236,24 @@ func BenchmarkResolverQueue(b *testing.B) {
 	}
 }
 
+// BenchmarkManyPatterns: a pack of shaping rules, none of which matches.
+func BenchmarkManyPatterns(b *testing.B) {
+	var conf strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&conf, "Domain \"/\\.receiver%d\\.(com|net)$/\" { max_outbound_connections = 4 }\n", i)
+		fmt.Fprintf(&conf, "Domain \"/(^|\\.)receiver%d\\.org$/\" { max_outbound_connections = 4 }\n", i)
+	}
+	snap, diags := (&Loader{}).Parse("b.conf", conf.String())
+	if snap == nil {
+		b.Fatal(diags.Err())
+	}
+	r := NewResolver(snap)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Queue("b", "some-name.of-a-receiver.example")
+	}
+}
+
 func BenchmarkSnapshotQueue(b *testing.B) {
 	snap, _ := (&Loader{}).Parse("b.conf", "Domain a.test { max_outbound_connections = 4 } Binding_Group g { Binding b { } }")
 	b.ReportAllocs()

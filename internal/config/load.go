@@ -91,7 +91,7 @@ type run struct {
 func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 	snap, findings := policy.Build(r.root, policy.Environment{File: r.main, Hostname: r.hostname(), Directory: filepath.Dir(r.main)})
 	if f := snap.FileFinding(r.Files); f != nil {
-		findings = append(findings, *f)
+		findings = append([]policy.Finding{*f}, findings...)
 	}
 	for _, f := range findings {
 		d := Diagnostic{File: f.Origin.File, Line: f.Origin.Line, Column: f.Origin.Column, Warning: f.Warning, Text: f.Text}
@@ -100,29 +100,43 @@ func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 		}
 		r.add(d)
 	}
+	r.checkFiles()
 	if _, ok := r.order[r.main]; !ok {
 		r.order[r.main] = -1
 	}
 	r.diags.sortBy(r.order)
+	r.tooMany()
 	if r.diags.HasErrors() {
 		return nil, r.diags
 	}
 	return snap, r.diags
 }
 
-// add keeps a finding; beyond maxFindings errors (and as many warnings) they are
-// only counted as one more.
+// add keeps a finding; beyond maxFindings errors, and as many warnings, they are
+// only counted.
 func (r *run) add(d Diagnostic) {
 	n := &r.errors
 	if d.Warning {
 		n = &r.warnings
 	}
-	*n++
-	switch {
-	case *n == maxFindings+1:
-		r.diags = append(r.diags, Diagnostic{File: r.main, Warning: d.Warning, Text: fmt.Sprintf("more than %d findings: the others are not shown", maxFindings)})
-	case *n <= maxFindings:
+	if *n++; *n <= maxFindings {
 		r.diags = append(r.diags, d)
+	}
+}
+
+// tooMany says that findings were left out.
+func (r *run) tooMany() {
+	for _, c := range []struct {
+		n       int
+		what    string
+		warning bool
+	}{{r.warnings, "warnings", true}, {r.errors, "errors", false}} {
+		if c.n > maxFindings {
+			r.diags = append(r.diags, Diagnostic{
+				File: r.main, Warning: c.warning,
+				Text: fmt.Sprintf("%d %s more are not shown", c.n-maxFindings, c.what),
+			})
+		}
 	}
 }
 

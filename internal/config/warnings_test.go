@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -27,7 +28,8 @@ func TestWarnings(t *testing.T) {
 		"Binding a { bind_address = 10.0.0.1 }\nserver_max_outbound_connections = 5000":          "",
 		"server_max_outbound_connections = 5000\nDomain a.test { max_outbound_connections = 9 }": "",
 	} {
-		snap, diags := (&Loader{Hostname: "mta.test", Files: 20000}).Parse("t.conf", conf)
+		stat := func(string) (fs.FileInfo, error) { return nil, nil }
+		snap, diags := (&Loader{Hostname: "mta.test", Files: 20000, Stat: stat}).Parse("t.conf", conf)
 		if snap == nil {
 			t.Errorf("%q: %v", conf, diags.Err())
 			continue

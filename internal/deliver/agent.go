@@ -36,12 +36,15 @@ type Config struct {
 	OwnListener func(netip.AddrPort) bool
 	// Now is the wall clock, for the times of attempts; nil: time.Now.
 	Now func() time.Time
-	// Dial connects; nil: TCP. For tests.
+	// AnyAddress leaves prohibited_hosts and OwnListener to Dial: a sandbox, whose Dial
+	// reaches nothing but its own receiver.
+	AnyAddress bool
+	// Dial connects; nil: TCP. For tests and the sandbox.
 	Dial func(ctx context.Context, c *sched.Connect) (net.Conn, error)
 }
 
-// Agent runs connections. Its methods do not block and may be called by any goroutine;
-// actions of one connection are to be given in their order.
+// Agent runs connections. Start, Deliver and Close neither block nor call Events, so the
+// scheduler's lock may be held; actions of one connection are to be given in their order.
 type Agent struct {
 	cfg   Config
 	mu    sync.Mutex
@@ -91,6 +94,20 @@ func (a *Agent) Deliver(action sched.Deliver) {
 func (a *Agent) Close(action sched.Close) {
 	if c := a.find(action.Conn); c != nil {
 		c.end(action.How)
+	}
+}
+
+// Abort cuts every connection at once, inside a transaction if need be: the end of a
+// drain that took too long.
+func (a *Agent) Abort() {
+	a.mu.Lock()
+	all := make([]*conn, 0, len(a.conns))
+	for _, c := range a.conns {
+		all = append(all, c)
+	}
+	a.mu.Unlock()
+	for _, c := range all {
+		c.end(sched.CloseAbort)
 	}
 }
 

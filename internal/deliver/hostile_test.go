@@ -1,6 +1,8 @@
 package deliver
 
 import (
+	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -131,6 +133,43 @@ func TestHostileReceivers(t *testing.T) {
 				w.agent.Close(sched.Close{Conn: 1, How: sched.CloseNow})
 			}
 			w.expect(tt.want)
+		})
+	}
+}
+
+// TestEndlessReceivers: what never ends is cut off, by octets and not only by time.
+func TestEndlessReceivers(t *testing.T) {
+	for name, piece := range map[string]string{
+		"line":         strings.Repeat("2", 4096),
+		"reply":        "220-" + strings.Repeat("x", 400) + "\r\n",
+		"short lines":  strings.Repeat("220-\r\n", 1000),
+		"many replies": strings.Repeat("220 hi\r\n", 1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				conn, err := l.Accept()
+				for err == nil {
+					_, err = io.WriteString(conn, piece)
+				}
+				if conn != nil {
+					_ = conn.Close()
+				}
+			}()
+			w := newWorld(t, l.Addr().(*net.TCPAddr).AddrPort())
+			w.start()
+			got := until[sched.ConnectFailed](w, 1)
+			if got.Class != sched.ConnectHost || !strings.Contains(got.Reply.Text, "protocol error") || len(got.Reply.Text) > 300 {
+				t.Errorf("got %s", tell(got))
+			}
+			until[sched.Closed](w, 1)
+			<-done
+			_ = l.Close()
 		})
 	}
 }

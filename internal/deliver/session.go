@@ -16,8 +16,10 @@ import (
 // open dials and brings the session to the point where mail can be sent; nil: it did.
 func (c *conn) open() *ending {
 	s := c.action.Policy.Session
-	if end := c.prohibited(s); end != nil {
-		return end
+	if !c.agent.cfg.AnyAddress {
+		if end := c.prohibited(s); end != nil {
+			return end
+		}
 	}
 	socket, err := c.agent.cfg.Dial(c.ctx, &c.action)
 	if err != nil {

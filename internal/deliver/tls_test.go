@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/sluice-mta/sluice/internal/sched"
@@ -70,4 +71,35 @@ func TestTLSRequirements(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMailOverTLS: waking an idle connection leaves its encryption in order.
+func TestMailOverTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	defer server.Close()
+	r := smtptest.ServeTLS(t, &tls.Config{Certificates: server.TLS.Certificates},
+		"S: 220 hi\nC: EHLO me.test\nS: 250-hi\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\ntls\n"+
+			"C: EHLO me.test\nS: 250-hi\nS: 250 PIPELINING\n"+taken+taken+quit)
+	w := newWorld(t, r.Addr().AddrPort())
+	w.action.TLS = sched.TLSIfAvailable
+	w.start()
+	until[sched.Wants](w, 1)
+	w.give(1, "hi\r\n", "x@b.test")
+	until[sched.Wants](w, 2)
+	w.give(2, "hi\r\n", "x@b.test")
+	if a := until[sched.Attempted](w, 2).Attempt; !strings.HasPrefix(a.TLS, "TLS1.3/TLS_") || strings.Join(a.Ehlo, " ") != "PIPELINING" {
+		t.Errorf("attempt: %+v", a)
+	}
+	until[sched.Wants](w, 3)
+	w.agent.Close(sched.Close{Conn: 1})
+	w.expect(`
+		connected tls=true
+		wants 2
+		attempted 1: [0 delivered: dot: 250 2.0.0 taken]
+		wants 1
+		attempted 2: [0 delivered: dot: 250 2.0.0 taken]
+		wants 1
+		closed: ok
+	`)
 }

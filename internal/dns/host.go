@@ -20,9 +20,9 @@ type host struct {
 	ttl        time.Duration
 
 	// Why it cannot be used, when addresses is empty.
-	invalid    bool       // its name is not one that can be looked up
-	failure    error      // a lookup had no answer
-	own        netip.Addr // an address where one of our listeners is
+	invalid    bool  // its name is not one that can be looked up
+	failure    error // a lookup had no answer
+	us         bool  // it is this server
 	prohibited netip.Addr
 	skipped    netip.Addr
 }
@@ -35,6 +35,7 @@ func (r *Router) look(ctx context.Context, h *host, s *policy.Session) {
 		return
 	}
 	h.name = name
+	h.us = r.OwnHost != nil && r.OwnHost(name, h.port)
 	var v4, v6 Answer
 	var err4, err6 error
 	var wait sync.WaitGroup
@@ -67,7 +68,7 @@ func (h *host) use(all []netip.Addr, s *policy.Session, own func(netip.AddrPort)
 	for _, a := range all {
 		switch {
 		case own != nil && own(netip.AddrPortFrom(a, h.port)):
-			h.own = a
+			h.us = true
 		case contains(s.SkipHosts, a):
 			h.skipped = a
 		case prohibited(s.Prohibited, a):
@@ -76,7 +77,7 @@ func (h *host) use(all []netip.Addr, s *policy.Session, own func(netip.AddrPort)
 			h.addresses = append(h.addresses, a)
 		}
 	}
-	if h.own.IsValid() {
+	if h.us {
 		h.addresses = nil // it is us, by whatever other address it can be reached too
 	}
 }

@@ -93,7 +93,7 @@ func follow(section []mdns.RR, owner string, t uint16) (found []mdns.RR, end str
 			if h.Rrtype == t {
 				found = append(found, rr)
 				least = min(least, h.Ttl)
-			} else if c, is := rr.(*mdns.CNAME); is && alias == nil {
+			} else if c, is := rr.(*mdns.CNAME); is && alias == nil && c.Target != "" { // empty: a record without data
 				alias = c
 			}
 		}
@@ -130,7 +130,9 @@ func (a *Answer) collect(records []mdns.RR) {
 	for _, rr := range records {
 		switch rr := rr.(type) {
 		case *mdns.MX:
-			a.MX = append(a.MX, MX{Preference: int(rr.Preference), Host: hostName(rr.Mx)})
+			if rr.Mx != "" {
+				a.MX = append(a.MX, MX{Preference: int(rr.Preference), Host: hostName(rr.Mx)})
+			}
 		case *mdns.A:
 			a.address(netip.AddrFromSlice(rr.A.To4()))
 		case *mdns.AAAA:

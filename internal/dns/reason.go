@@ -20,7 +20,7 @@ func (t *trip) explain(ctx context.Context, hosts []*host, implicit bool) {
 	var failed []*host
 	for _, h := range hosts {
 		switch {
-		case h.own.IsValid():
+		case h.us:
 			own = first(own, h)
 		case h.failure != nil:
 			failed = append(failed, h)
@@ -34,8 +34,8 @@ func (t *trip) explain(ctx context.Context, hosts []*host, implicit bool) {
 	case len(failed) > 0:
 		t.explainFailed(failed)
 	case own != nil:
-		t.fail(mail.ClassRefused, "5.4.6", fmt.Sprintf("mail for %s would come back to this server: host %s is %s port %d, where it listens; route the domain elsewhere with gateway, or correct its MX records",
-			t.q.Domain, own.name, own.own, own.port))
+		t.fail(mail.ClassRefused, "5.4.6", fmt.Sprintf("mail for %s would come back to this server: host %s, port %d, is where it listens; route the domain elsewhere with gateway, or correct its MX records",
+			t.q.Domain, own.name, own.port))
 	case prohibited != nil:
 		t.fail(mail.ClassRefused, "5.4.6", fmt.Sprintf("host %s of %s has the address %s, to which no mail is sent; if it is meant, set prohibited_hosts without it",
 			prohibited.name, t.q.Domain, prohibited.prohibited))

@@ -16,7 +16,7 @@ import (
 // default.
 type Config struct {
 	Zone     *Zone    // answers instead of the network; Servers is not asked then
-	Servers  []string // host:port; empty: the machine's, from ResolvConf
+	Servers  []string // address or address:port; empty: the machine's, from ResolvConf
 	Now      func() int64
 	Entries  int           // most cached answers; 100000
 	Timeout  time.Duration // of one exchange with one server; 3s
@@ -36,6 +36,7 @@ const (
 	staleTTL     = 30 * time.Second // a stale answer holds so long (RFC 8767 §5)
 	staleWait    = 2 * time.Second  // wait for a fresh answer before a stale one is given
 	flightExpiry = 30 * time.Second // a lookup ends by then, whatever happens
+	confKeep     = 5 * time.Second  // how long resolv.conf is taken as unchanged
 )
 
 // Resolver answers questions from a zone or from the network through its cache. Safe
@@ -73,22 +74,28 @@ type Stats struct {
 	Entries  int   `json:"entries"`  // in the cache now
 }
 
-// New returns a Resolver. Close it. It fails when the servers named are not addresses
-// with a port.
+// New returns a Resolver. Close it. It fails when a server named is no address.
 func New(c Config) (*Resolver, error) {
 	c.defaults()
 	r := &Resolver{zone: c.Zone, now: c.Now, conf: c, cache: newCache(c.Entries), flights: map[key]*flight{}}
 	servers := machineServers(c.ResolvConf)
 	if len(c.Servers) > 0 {
-		for _, s := range c.Servers {
-			if _, err := netip.ParseAddrPort(s); err != nil {
-				return nil, fmt.Errorf("dns resolver %q: want ADDRESS:PORT, e.g. 127.0.0.1:53: %w", s, err)
+		named := make([]string, len(c.Servers))
+		for i, s := range c.Servers {
+			ap, err := netip.ParseAddrPort(s)
+			if err != nil {
+				var a netip.Addr
+				if a, err = netip.ParseAddr(s); err != nil {
+					return nil, fmt.Errorf("dns resolver %q: want ADDRESS or ADDRESS:PORT, e.g. 127.0.0.1:53", s)
+				}
+				ap = netip.AddrPortFrom(a, 53)
 			}
+			named[i] = ap.String()
 		}
-		servers = func() []string { return c.Servers }
+		servers = func() []string { return named }
 	}
-	r.wire = newWire(servers, c.Timeout, c.Attempts)
 	r.base, r.cancel = context.WithCancel(context.Background())
+	r.wire = newWire(r.base, servers, c.Timeout, c.Attempts)
 	return r, nil
 }
 
@@ -319,7 +326,7 @@ func machineServers(file string) func() []string {
 	return func() []string {
 		mu.Lock()
 		defer mu.Unlock()
-		if !looked.IsZero() && time.Since(looked) < probeKeep {
+		if !looked.IsZero() && time.Since(looked) < confKeep {
 			return servers
 		}
 		looked = time.Now()

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ const (
 	maxHostsLooked = 32 // hosts whose addresses are looked up
 	lookTogether   = 8  // of them at the same time
 	longest        = 24 * time.Hour
+	resolveExpiry  = time.Minute
 )
 
 // Router turns a domain into the hosts that its mail may go to. Its fields are set
@@ -34,6 +36,9 @@ type Router struct {
 	// Own reports whether an address and port is one of our listeners (see Listeners). May
 	// be nil.
 	Own func(netip.AddrPort) bool
+	// OwnHost reports whether a host by its canonical name, and port, is this server: for one
+	// whose public address is not on the machine (behind NAT). May be nil.
+	OwnHost func(host string, port uint16) bool
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -48,13 +53,16 @@ func (r *Router) Seed(source rand.Source) {
 }
 
 // Resolve answers one question of the scheduler (RFC 5321 §5). It never fails: what goes
-// wrong is in the answer's Class and Reply. It returns when ctx ends.
+// wrong is in the answer's Class and Reply. It returns when ctx
+// ends, after a minute at most.
 func (r *Router) Resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
 	s := q.Policy.Session
 	t := &trip{router: r, q: q, session: s, port: s.Port, ttl: longest}
 	if t.port == 0 {
 		t.port = 25
 	}
+	ctx, cancel := context.WithTimeout(ctx, resolveExpiry)
+	defer cancel()
 	literal, isLiteral := mail.Literal(q.Domain)
 	switch {
 	case !s.UseIPv4 && !s.UseIPv6:
@@ -62,7 +70,7 @@ func (r *Router) Resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
 	case s.Gateway != "":
 		t.toGateway(ctx)
 	case isLiteral:
-		t.toLiteral(literal)
+		t.toLiteral(ctx, literal)
 	default:
 		t.toDomain(ctx)
 	}
@@ -152,7 +160,7 @@ func (t *trip) route(ctx context.Context, hosts []*host, implicit bool) {
 		hosts = hosts[n:]
 		t.look(ctx, group)
 		looked = append(looked, group...)
-		if slices.ContainsFunc(group, func(h *host) bool { return h.own.IsValid() }) {
+		if slices.ContainsFunc(group, func(h *host) bool { return h.us }) {
 			break
 		}
 		for _, h := range group {
@@ -219,7 +227,7 @@ func RequiredTLS(s *policy.Session) sched.TLS {
 }
 
 // toLiteral routes [192.0.2.1]: to that address, and to no other (RFC 5321 §4.1.3).
-func (t *trip) toLiteral(a netip.Addr) {
+func (t *trip) toLiteral(ctx context.Context, a netip.Addr) {
 	h := &host{name: t.q.Domain, port: t.port, ttl: longest}
 	if a.Is4() && !t.session.UseIPv4 || a.Is6() && !t.session.UseIPv6 {
 		t.fail(mail.ClassDeferred, "4.4.4", unusableFamily(t.q.Binding, t.q.Domain, a))
@@ -227,7 +235,7 @@ func (t *trip) toLiteral(a netip.Addr) {
 	}
 	h.use([]netip.Addr{a}, t.session, t.router.Own)
 	if len(h.addresses) == 0 {
-		t.explain(context.Background(), []*host{h}, false)
+		t.explain(ctx, []*host{h}, false)
 		return
 	}
 	t.add(h)
@@ -263,8 +271,8 @@ func (t *trip) toGateway(ctx context.Context) {
 	switch {
 	case len(h.addresses) > 0:
 		t.add(h)
-	case h.own.IsValid():
-		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+" is this server itself ("+h.own.String()+" is one of its listeners)")
+	case h.us:
+		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+" is this server itself, on port "+strconv.Itoa(int(h.port)))
 	case h.failure != nil:
 		t.failLookup(h.failure, "4.4.3")
 	default:

@@ -186,7 +186,7 @@ func TestResolve(t *testing.T) {
 		{"skip.test", nil, "refused 5.4.4 every host of skip.test is in skip_hosts (mx.skip.test is 198.51.100.1)"},
 		{"skipmixed.test", nil, "a.one.test/20 192.0.2.1"},
 
-		{"own.test", nil, "refused 5.4.6 mail for own.test would come back to this server: host us.test is 192.0.2.100 port 25, where it listens; route the domain elsewhere with gateway, or correct its MX records"},
+		{"own.test", nil, "refused 5.4.6 mail for own.test would come back to this server: host us.test, port 25, is where it listens; route the domain elsewhere with gateway, or correct its MX records"},
 		{"own.test", func(p *policy.Queue) { p.Session.Port = 2526 }, "us.test/10 192.0.2.100 port 2526, a.one.test/20 192.0.2.1 port 2526"},
 		{"ownworse.test", nil, "a.one.test/10 192.0.2.1"},
 
@@ -308,4 +308,43 @@ func TestList(t *testing.T) {
 	if l := r.List(context.Background(), "nowhere.test"); l.Problem == "" {
 		t.Errorf("%+v", l)
 	}
+}
+
+// A server behind NAT knows itself by name; its listeners' port counts.
+func TestOwnHostByName(t *testing.T) {
+	r := router(dnstest.Resolver(t, world))
+	r.OwnHost = func(host string, port uint16) bool { return host == "b.one.test" && port == 25 }
+	if got := show(r.Resolve(context.Background(), ask("one.test"))); got != "a.one.test/10 192.0.2.1" {
+		t.Error(got)
+	}
+	if got := show(r.Resolve(context.Background(), ask("one.test", func(p *policy.Queue) { p.Session.Port = 26 }))); !strings.Contains(got, "b.one.test") {
+		t.Error(got)
+	}
+}
+
+func BenchmarkResolve(b *testing.B) {
+	for name, r := range map[string]*dns.Resolver{
+		"zone":  dnstest.Resolver(b, world),
+		"cache": cached(b),
+	} {
+		b.Run(name, func(b *testing.B) {
+			route := router(r)
+			q := ask("one.test")
+			b.ReportAllocs()
+			for b.Loop() {
+				if got := route.Resolve(context.Background(), q); got.Class != mail.ClassDelivered {
+					b.Fatal(show(got))
+				}
+			}
+		})
+	}
+}
+
+func cached(b *testing.B) *dns.Resolver {
+	r, err := dns.New(dns.Config{Servers: []string{dnstest.Serve(b, world).Addr}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(r.Close)
+	return r
 }

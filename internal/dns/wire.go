@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,14 +17,14 @@ import (
 
 // Bounds of the network side.
 const (
-	maxServers   = 8
+	maxServers   = 4
 	maxExchanges = 256 // sockets open at once
 	maxStray     = 32  // datagrams ignored while waiting for the answer
-	probeKeep    = 5 * time.Second
 )
 
 // wire asks servers over the network. Safe for concurrent use.
 type wire struct {
+	base     context.Context // ends with the resolver
 	servers  func() []string // host:port
 	timeout  time.Duration   // of one exchange with one server
 	attempts int             // rounds over all servers
@@ -33,13 +32,17 @@ type wire struct {
 
 	good atomic.Uint32 // index of the server that answered last: asked first
 
-	probing sync.Mutex
-	probed  time.Time
-	alive   bool
+	probe probe
 }
 
-func newWire(servers func() []string, timeout time.Duration, attempts int) *wire {
-	return &wire{servers: servers, timeout: timeout, attempts: attempts, slots: make(chan struct{}, maxExchanges)}
+func newWire(base context.Context, servers func() []string, timeout time.Duration, attempts int) *wire {
+	return &wire{base: base, servers: servers, timeout: timeout, attempts: attempts, slots: make(chan struct{}, maxExchanges)}
+}
+
+// list returns the servers, host:port.
+func (w *wire) list() []string {
+	s := w.servers()
+	return s[:min(len(s), maxServers)]
 }
 
 // trouble is why one server gave no usable answer.
@@ -53,9 +56,11 @@ type trouble struct {
 // ask puts the question to each server in turn until one gives an answer. The error is
 // a *Failure.
 func (w *wire) ask(ctx context.Context, name string, t Type) (Answer, string, error) {
-	servers := w.servers()
-	servers = servers[:min(len(servers), maxServers)]
+	servers := w.list()
 	var last []trouble
+	if w.probe.knownDead() {
+		return Answer{}, "", &Failure{Name: name, Type: t, Reason: "no resolver answers", Local: true}
+	}
 	for range w.attempts {
 		last = last[:0]
 		first := int(w.good.Load())
@@ -69,15 +74,15 @@ func (w *wire) ask(ctx context.Context, name string, t Type) (Answer, string, er
 			bad.server = servers[at]
 			last = append(last, *bad)
 			if ctx.Err() != nil {
-				return Answer{}, "", w.failure(ctx, name, t, last)
+				return Answer{}, "", w.failure(name, t, last)
 			}
 		}
 	}
-	return Answer{}, "", w.failure(ctx, name, t, last)
+	return Answer{}, "", w.failure(name, t, last)
 }
 
 // failure puts the troubles of the last round into words and decides whose they are.
-func (w *wire) failure(ctx context.Context, name string, t Type, last []trouble) *Failure {
+func (w *wire) failure(name string, t Type, last []trouble) *Failure {
 	f := &Failure{Name: name, Type: t}
 	silent, unreached := 0, 0
 	var words []string
@@ -96,33 +101,13 @@ func (w *wire) failure(ctx context.Context, name string, t Type, last []trouble)
 		f.Reason, f.Local = "no resolver is configured", true
 	case unreached == len(last):
 		f.Local = true
-	case silent == len(last) && ctx.Err() == nil:
-		f.Local = !w.anyAlive(ctx)
+	case silent == len(last) && w.base.Err() == nil:
+		f.Local = !w.anyAlive()
 	}
 	if f.Local {
 		f.Reason = "no resolver answers: " + f.Reason
 	}
 	return f
-}
-
-// anyAlive asks every server for the root's name servers, a question that a server
-// which works at all answers: it tells a domain with silent servers from silent resolvers.
-func (w *wire) anyAlive(ctx context.Context) bool {
-	w.probing.Lock()
-	defer w.probing.Unlock()
-	if !w.probed.IsZero() && time.Since(w.probed) < probeKeep {
-		return w.alive
-	}
-	w.alive = false
-	for _, s := range w.servers() {
-		m := question(".", Type(mdns.TypeNS), false)
-		if _, bad := w.exchange(ctx, "udp", s, m); bad == nil || !bad.silent {
-			w.alive = true
-			break
-		}
-	}
-	w.probed = time.Now()
-	return w.alive
 }
 
 // askOne puts the question to one server: over UDP, over TCP when the answer does not

@@ -37,13 +37,17 @@ func ReadZoneFile(path string) (*Zone, error) {
 // ParseZone reads a zone in master-file format from r; file is its name in errors. Names
 // are relative to the root, records without a TTL have 3600 s, $INCLUDE is refused.
 func ParseZone(r io.Reader, file string) (*Zone, error) {
+	return parseZone(r, file, maxZoneRecords)
+}
+
+func parseZone(r io.Reader, file string, limit int) (*Zone, error) {
 	z := &Zone{names: map[string]map[uint16][]mdns.RR{}}
 	bounded := &io.LimitedReader{R: r, N: maxZoneBytes + 1}
 	p := mdns.NewZoneParser(bounded, ".", "")
 	p.SetDefaultTTL(3600)
 	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
-		if z.records++; z.records > maxZoneRecords {
-			return nil, fmt.Errorf("%s: more than %d records", file, maxZoneRecords)
+		if z.records++; z.records > limit {
+			return nil, fmt.Errorf("%s: more than %d records", file, limit)
 		}
 		if !complete(rr) {
 			return nil, fmt.Errorf("%s: the %s record of %s has no data", file, Type(rr.Header().Rrtype), rr.Header().Name)

@@ -22,10 +22,6 @@ func TestZoneErrors(t *testing.T) {
 			t.Errorf("%q: %v, want %s...", c.text, err, c.want)
 		}
 	}
-	_, err := dns.ParseZone(strings.NewReader("$GENERATE 0-65535 a$.test. A 192.0.2.1\n"+strings.Repeat("$GENERATE 0-65535 b$.test. A 192.0.2.1\n", 5)), "zone")
-	if err == nil || !strings.Contains(err.Error(), "more than") {
-		t.Errorf("unbounded: %v", err)
-	}
 }
 
 func TestReadZoneFile(t *testing.T) {

@@ -80,6 +80,9 @@ func (in *Injector) Settings() *policy.Snapshot { return in.cfg.Settings() }
 // Pressure returns the reply that refuses new mail now, or the zero Reply.
 func (in *Injector) Pressure() mail.Reply { return in.cfg.Gate() }
 
+// NewID returns an ID for a message of the server's own.
+func (in *Injector) NewID() mail.ID { return in.ids.next(in.cfg.Now().UnixMilli()) }
+
 // Stats are counts since the start.
 type Stats struct {
 	Accepted int64 // messages

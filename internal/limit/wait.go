@@ -36,7 +36,7 @@ func (e *Engine) Park(t Turn, blockers ...CounterID) {
 	one := len(blockers) == 1
 	n := uint8(0)
 	for _, v := range w.via[:w.nvia] {
-		if one && e.keys[blockers[0]].covers(&e.keys[v]) {
+		if one && v != blockers[0] && e.keys[blockers[0]].covers(&e.keys[v]) {
 			w.via[n] = v
 			n++
 		} else {

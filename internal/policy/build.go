@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -320,69 +319,4 @@ func IsReference(text string) bool {
 		}
 	}
 	return false
-}
-
-// references checks that every binding and group that is named exists.
-func (b *builder) references() {
-	b.eachScope(b.root, func(c *Scope) {
-		for _, o := range c.Settings() {
-			v := c.Get(o)
-			switch {
-			case o.Type == TypeBinding && o.Name == "binding":
-				if b.s.Bindings[v.Str] == nil {
-					b.errorf(v.Origin, "no binding %q%s", v.Str, b.near(v.Str, true, false))
-				}
-			case o.Type == TypeBinding && o.Name == "binding_group":
-				if b.s.Groups[v.Str] == nil {
-					b.errorf(v.Origin, "no binding_group %q%s", v.Str, b.near(v.Str, false, true))
-				}
-			case o.Type == TypeBinding || o.Type == TypeBindings:
-				for _, n := range append(v.List, v.Str) {
-					if n != "" && b.s.Bindings[n] == nil && b.s.Groups[n] == nil {
-						b.errorf(v.Origin, "no binding or binding_group %q%s", n, b.near(n, true, true))
-					}
-				}
-			}
-		}
-	})
-}
-
-// near suggests a declared name; when much is wrong already it does not.
-func (b *builder) near(name string, bindings, groups bool) string {
-	if len(b.findings) > 100 {
-		return ""
-	}
-	return suggest(name, b.names(bindings, groups))
-}
-
-func (b *builder) eachScope(c *Scope, f func(*Scope)) {
-	f(c)
-	for _, child := range c.children {
-		b.eachScope(child, f)
-	}
-}
-
-// names lists declared bindings, groups, or both, in the order of the file.
-func (b *builder) names(bindings, groups bool) []string {
-	var out []string
-	b.eachScope(b.root, func(c *Scope) {
-		if (bindings && c.Kind == ScopeBinding) || (groups && c.Kind == ScopeGroup) {
-			out = append(out, c.Label)
-		}
-	})
-	if bindings {
-		out = append(out, "default")
-	}
-	return out
-}
-
-// sourceOf returns the addresses of a binding that are set.
-func sourceOf(n *Binding) []netip.Addr {
-	var out []netip.Addr
-	for _, a := range [...]netip.Addr{n.Bind4, n.Bind6} {
-		if a.IsValid() {
-			out = append(out, a)
-		}
-	}
-	return out
 }

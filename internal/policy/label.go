@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -13,7 +12,7 @@ import (
 // Label is the checked name of a stanza.
 type Label struct {
 	Text   string // canonical
-	regex  *regexp.Regexp
+	regex  *pattern
 	prefix netip.Prefix
 }
 
@@ -59,7 +58,7 @@ func nameLabel(text string) (Label, error) {
 		if len(inner) > maxRegex {
 			return Label{}, fmt.Errorf("the regular expression is longer than %d characters", maxRegex)
 		}
-		re, err := regexp.Compile(inner)
+		re, err := newPattern(inner)
 		if err != nil {
 			return Label{}, fmt.Errorf("not a regular expression (RE2 syntax): %w", err)
 		}

@@ -294,6 +294,9 @@ func (o *Option) parseList(list []string) (Value, error) {
 		if e == "" {
 			return Value{}, fmt.Errorf("the list holds an empty text")
 		}
+		if strings.HasSuffix(e, ",") {
+			return Value{}, fmt.Errorf("%q ends with a comma: the entries of a list are separated by white space", e)
+		}
 		switch o.Type {
 		case TypeNetworks:
 			p, ok := blockLabel(e)

@@ -70,11 +70,11 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "mx_failures_to_delay", Type: TypeInt, Unit: "failures", Default: "50", Scopes: inG | inD,
-		Doc: "Consecutive failures of every host after which the domain's mail is deferred at once; 0: never.",
+		Doc: "Consecutive failures of every host after which the domain's mail is deferred at once; 0: never.", Later: laterDefer,
 	},
 	{
 		Name: "connect_timeout_to_delay", Type: TypeDuration, Default: "15m", Scopes: inG | inD,
-		Doc: "Time without any contact after which the domain's mail is deferred at once; 0: never.",
+		Doc: "Time without any contact after which the domain's mail is deferred at once; 0: never.", Later: laterDefer,
 	},
 	{
 		Name: "generate_bounces", Type: TypeBool, Default: "on", Scopes: inDelivery,
@@ -149,7 +149,8 @@ var deliveryOptions = []Option{
 }
 
 const (
-	laterDKIM = "messages are not signed yet"
+	laterDefer = "each message is deferred by its own attempt"
+	laterDKIM  = "messages are not signed yet"
 )
 
 func timeout(name, def, what string, aliases ...string) Option {

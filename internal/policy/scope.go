@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -84,7 +83,7 @@ type Scope struct {
 	index    map[childKey]*Scope
 
 	id      uint32 // unique in the tree, for signatures
-	regex   *regexp.Regexp
+	regex   *pattern
 	prefix  netip.Prefix // of a host label that is an address or a block
 	domains matcher
 	hosts   matcher
@@ -202,7 +201,7 @@ func (m *matcher) name(dst []*Scope, name string) []*Scope {
 		dst = append(dst, c)
 	}
 	for _, c := range m.regexes {
-		if c.regex.MatchString(name) {
+		if c.regex.match(name) {
 			dst = append(dst, c)
 		}
 	}

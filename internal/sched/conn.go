@@ -145,9 +145,10 @@ func (m *Machine) mustRetire(c *conn, l *lane) bool {
 	return false
 }
 
-// retire makes the connection take no further part.
+// retire makes the connection take no further part; its queue may want another one.
 func (m *Machine) retire(c *conn, q *queue) {
 	c.retiring = true
+	m.touch(c.queue)
 	m.limits.Busy(&c.permit)
 	m.limits.Leave(&c.permit)
 	q.serving--

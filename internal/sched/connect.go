@@ -276,7 +276,6 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 func (m *Machine) hostAnswers(c *conn) {
 	p := m.places.at(c.place)
 	p.reply = nil
-	m.queues.at(c.queue).busySince = 0
 	if g := m.hosts.at(c.host).gate; g != 0 {
 		m.openGate(g)
 	}

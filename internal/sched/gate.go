@@ -19,8 +19,9 @@ const (
 )
 
 type gate struct {
-	until   int64
-	armed   int64
+	since   int64 // when it was shut first
+	until   int64 // shut at least so long
+	armed   int64 // when it was shut last
 	reply   mail.Reply
 	subject string
 	line    fifo[gatePlace]
@@ -29,13 +30,19 @@ type gate struct {
 	trying  uint32 // the connection that tries
 	host    uint32 // its owner, or
 	binding uint32 // its owner; neither: the machine
-	level   int
+	level   int    // failures in a row
+	flush   int    // so many in line are woken although it is shut
 	waking  bool
 	live    bool
 }
 
 // gatePlace is a queue's place in the line, void once its epoch has moved on.
 type gatePlace struct{ queue, epoch uint32 }
+
+// worn reports whether a busy host has had more patience than mail should wait for.
+func (g *gate) worn(now int64) bool {
+	return g.host != 0 && g.level > 0 && now-g.since >= busyPatience
+}
 
 func (g *gate) closed(now int64) bool { return g.level > 0 && (now < g.until || g.trying != 0) }
 
@@ -78,12 +85,17 @@ func (m *Machine) shutGate(h, conn uint32, c *conn, reply mail.Reply) {
 		return
 	}
 	if g.level++; g.level == 1 {
+		g.since = m.now
 		m.emit(Log{Level: Warn, Subject: g.subject, Text: fmt.Sprintf("new connections wait: %s", reply)})
 	}
 	g.reply, g.armed = reply, m.now
 	g.until = m.now + m.jitter(backoff(firstPause, longPause, g.level))
 	m.wheel.cancel(&g.timer)
 	g.timer = m.wheel.set(g.until, timerGate, h)
+	if g.worn(m.now) {
+		g.flush = g.line.len() // they are to be deferred now
+		m.wakeGate(h)
+	}
 }
 
 // gateTimer: the pause is over, one connection may try. When nobody does for long, the
@@ -114,7 +126,7 @@ func (m *Machine) nextWaked() bool {
 	}
 	h := *m.waked.front()
 	g := m.gates.at(h)
-	if g.line.len() == 0 || g.closed(m.now) {
+	if g.line.len() == 0 || g.closed(m.now) && g.flush == 0 {
 		g.waking = false
 		m.waked.pop()
 		if g.level == 0 && g.line.len() == 0 {
@@ -123,6 +135,7 @@ func (m *Machine) nextWaked() bool {
 		return true
 	}
 	p, _ := g.line.pop()
+	g.flush = max(g.flush-1, 0)
 	if m.queues.has(p.queue) {
 		if q := m.queues.at(p.queue); q.lane != 0 && q.gated && q.epoch == p.epoch {
 			m.unwait(p.queue)
@@ -202,18 +215,20 @@ func (m *Machine) gateDone(h uint32, c *conn) {
 // hostBusy shuts the gate before a host that wants fewer connections from a binding.
 func (m *Machine) hostBusy(h uint32, c *conn, reply mail.Reply) {
 	x := m.hosts.at(c.host)
-	if q := m.queues.at(c.queue); q.busySince == 0 {
-		q.busySince = m.now
-	}
 	g := m.gateOf(&x.gate, gate{host: c.host, subject: fmt.Sprintf("host %s from binding %s", x.key.host, m.names.bindings[x.key.binding].name)})
 	m.shutGate(g, h, c, reply)
 	m.gateDone(h, c) // the other gates
 }
 
-// busyTooLong reports whether the queue, all of whose hosts are busy, has borne it for
-// longer than busyPatience without one connection.
+// busyTooLong reports whether all hosts of a queue without connections (shut holds
+// their gates) have been busy for longer than busyPatience.
 func (m *Machine) busyTooLong(q *queue) bool {
-	return len(m.shut) > 0 && q.serving == 0 && q.busySince != 0 && m.now-q.busySince >= busyPatience
+	for _, g := range m.shut {
+		if !m.gates.at(g).worn(m.now) {
+			return false
+		}
+	}
+	return len(m.shut) > 0 && q.serving == 0
 }
 
 // localTrouble is trouble of our own: no attempt is counted and no host is marked.

@@ -3,6 +3,7 @@ package sched
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,11 @@ type placeKey struct {
 
 // host is a host as one binding sees it.
 type host struct {
-	key        hostKey
-	policy     *policy.Host
+	key    hostKey
+	policy *policy.Host
+	// known holds every address seen in an answer, with the limits that address labels give
+	// it: the answers for two domains may name different addresses of one host.
+	known      map[netip.Addr][]policy.Limit
 	generation uint64
 	gate       uint32 // too many connections, says the receiver
 	refs       int
@@ -211,7 +215,7 @@ func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
 		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, from: len(r.addrs)}
 		m.useHost(rh.host, 1)
 		if hs := m.hosts.at(rh.host); x.Policy != nil && r.asked >= hs.generation {
-			hs.policy, hs.generation = x.Policy, r.asked
+			hs.learn(x, r.asked)
 		}
 		for _, a := range x.Addresses {
 			p := m.placeFor(placeKey{hk.host, a, x.Port})
@@ -227,6 +231,39 @@ func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
 	}
 	m.setPaths(l)
 	m.freeRoute(&old)
+}
+
+// maxKnown bounds the addresses remembered of one host; a host that rotates through
+// more begins anew.
+const maxKnown = 4096
+
+// learn takes over what an answer says of the host.
+func (h *host) learn(x *RouteHost, generation uint64) {
+	h.policy, h.generation = x.Policy, generation
+	if h.known == nil || len(h.known) > maxKnown {
+		h.known = make(map[netip.Addr][]policy.Limit, len(x.Addresses))
+	}
+	for _, a := range x.Addresses {
+		h.known[a] = x.Policy.Addresses[a]
+	}
+}
+
+// renew takes over a new policy for every address known.
+func (h *host) renew(p *policy.Host, generation uint64) {
+	h.policy, h.generation = p, generation
+	for a := range h.known { // each is set by itself: the order does not matter
+		h.known[a] = p.Addresses[a]
+	}
+}
+
+// addresses returns every address known, in order.
+func (h *host) addresses() []netip.Addr {
+	out := make([]netip.Addr, 0, len(h.known))
+	for a := range h.known { // sorted below: the order does not matter
+		out = append(out, a)
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out
 }
 
 // setPaths puts the lane's addresses on their counters.

@@ -68,7 +68,7 @@ func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own
 		path = append(path, id)
 	}
 	if hs.policy != nil {
-		at := hs.policy.Addresses[pl.key.addr]
+		at := hs.known[pl.key.addr]
 		for i := range at {
 			add(&at[i], hs.generation)
 		}

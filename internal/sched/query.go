@@ -2,6 +2,7 @@ package sched
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,8 @@ const most = 1000
 // empty) or with a host (Domain is empty).
 type Name struct {
 	Binding, Domain, Host string
-	Generation            uint64 // of the policy it has; below that of the last PolicyChanged: not covered by it
+	Addresses             []netip.Addr // of the host: all that answers have named
+	Generation            uint64       // of the policy it has; below that of the last PolicyChanged: not covered by it
 }
 
 // Names returns up to n of the pairs that the machine knows, and the cursor of the
@@ -40,7 +42,7 @@ func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 	}
 	for ; at < m.hosts.next && len(names) < n; at++ {
 		if h := m.hosts.at(at); h.key.binding != 0 {
-			names = append(names, Name{Binding: m.names.bindings[h.key.binding].name, Host: h.key.host, Generation: h.generation})
+			names = append(names, Name{Binding: m.names.bindings[h.key.binding].name, Host: h.key.host, Addresses: h.addresses(), Generation: h.generation})
 		}
 	}
 	if at < m.hosts.next {

@@ -24,7 +24,6 @@ type queue struct {
 	epoch          uint32 // of its places in lines at gates
 	born           uint32 // tells it from others that had its handle
 	since          int64  // when it began to wait, at a counter or a gate
-	busySince      int64  // since when every host was busy and no connection came about; 0: not so
 	last           *mail.Reply
 	waits          *waits
 	dirty          bool

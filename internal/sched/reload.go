@@ -100,7 +100,7 @@ func (m *Machine) renewHost(x *HostPolicy, generation uint64) {
 		return
 	}
 	if hs := m.hosts.at(h); generation >= hs.generation {
-		hs.policy, hs.generation = x.Policy, generation
+		hs.renew(x.Policy, generation)
 	}
 }
 

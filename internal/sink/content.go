@@ -21,13 +21,19 @@ type content struct {
 	kept   *bytes.Buffer
 
 	line     []byte // the header line so far
+	bare     bool   // a CR or LF stood on its own
+	last     byte   // the octet before the next
 	pastHead bool
 	inID     bool // the line before was the id header or its continuation
 }
 
 // Write takes the next octets of the content, without dot-stuffing.
 func (c *content) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	c.size += int64(len(p))
+	c.lineEnds(p)
 	if c.kept != nil && c.size <= c.max {
 		c.kept.Write(p)
 	}
@@ -47,6 +53,31 @@ func (c *content) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// lineEnds looks for a CR or LF on its own.
+func (c *content) lineEnds(p []byte) {
+	before := c.last
+	c.last = p[len(p)-1]
+	if c.bare {
+		return
+	}
+	if before == '\r' && p[0] != '\n' {
+		c.bare = true
+		return
+	}
+	// Every CR but the last octet is followed by an LF, and every LF but the first octet
+	// comes after a CR, exactly when the three numbers agree.
+	pairs, lfs, crs := bytes.Count(p, crlf), bytes.Count(p, crlf[1:]), bytes.Count(p, crlf[:1])
+	if p[0] == '\n' && before == '\r' {
+		lfs--
+	}
+	if c.last == '\r' {
+		crs--
+	}
+	c.bare = lfs != pairs || crs != pairs
+}
+
+var crlf = []byte("\r\n")
 
 func (c *content) endHeaderLine() {
 	l := strings.TrimRight(string(c.line), "\r\n")

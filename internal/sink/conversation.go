@@ -61,6 +61,7 @@ func (s *session) command(c command) bool {
 // mistake answers a command that a correct client would not send here.
 func (s *session) mistake(reply string) bool {
 	s.mistakes++
+	s.sink.tally.mistake()
 	if s.mistakes > maxMistakes {
 		s.reply("421 4.7.0 too many errors")
 		s.hangUp()
@@ -209,6 +210,7 @@ func (s *session) data(arg string) bool {
 func (s *session) bdat(arg string) bool {
 	size, last, err := parseBDAT(arg)
 	if err != nil {
+		s.sink.tally.mistake()
 		s.reply("501 5.5.4 want BDAT SIZE or BDAT SIZE LAST")
 		s.hangUp() // where the next command begins is not known
 		return false
@@ -285,7 +287,7 @@ func (s *session) endContent() bool {
 			return true
 		}
 		tx.judged = true
-		s.sink.tally.accept(tx.content.id, tx.domains)
+		s.sink.tally.accept(tx)
 		s.tx = nil
 		s.reply("250 2.0.0 accepted")
 	}

@@ -41,8 +41,8 @@ func (l *line) cut() {
 
 // newLine starts the two directions. They end when the session has closed the line
 // and what was under way has arrived, or at once when done ends.
-func newLine(done context.Context, s *socket, rtt time.Duration) *line {
-	l := &line{sock: s, half: rtt / 2, in: newPipe(), out: newPipe()}
+func newLine(done context.Context, a *alarm, s *socket, rtt time.Duration) *line {
+	l := &line{sock: s, half: rtt / 2, in: newPipe(a), out: newPipe(a)}
 	l.forget = context.AfterFunc(done, l.cut)
 	l.loops.Add(2)
 	go l.receive()
@@ -133,6 +133,7 @@ func (p packet) size() int { return len(p.data) + 64 } // 64: what a packet itse
 
 // pipe is one direction: a queue with one producer and one consumer.
 type pipe struct {
+	alarm   *alarm
 	mu      sync.Mutex
 	queue   []packet
 	size    int
@@ -143,8 +144,8 @@ type pipe struct {
 	done   chan struct{} // stopped
 }
 
-func newPipe() *pipe {
-	return &pipe{filled: make(chan struct{}, 1), taken: make(chan struct{}, 1), done: make(chan struct{})}
+func newPipe(a *alarm) *pipe {
+	return &pipe{alarm: a, filled: make(chan struct{}, 1), taken: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 func (p *pipe) stop() {
@@ -198,7 +199,7 @@ func (p *pipe) first() (packet, bool) {
 				return packet{}, false
 			}
 		}
-		return pkt, waitUntil(pkt.due, p.done)
+		return pkt, p.alarm.until(pkt.due, p.done)
 	}
 }
 
@@ -244,21 +245,5 @@ func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// waitUntil reports whether t came before done was closed.
-func waitUntil(t time.Time, done <-chan struct{}) bool {
-	d := time.Until(t)
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-done:
-		return false
 	}
 }

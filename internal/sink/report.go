@@ -13,6 +13,9 @@ type Report struct {
 	// ViolationsByReason splits Violations; a connection that is over several limits
 	// counts under the first of max-connections, max-connections-per-ip and conn-rate.
 	ViolationsByReason map[string]int `json:"violations_by_reason,omitempty"`
+	// Mistakes counts commands that a correct client does not send: bad syntax, wrong order,
+	// parameters and extensions that were not offered.
+	Mistakes int `json:"mistakes,omitempty"`
 	// Faults says how often each --fault was played.
 	Faults map[string]int `json:"faults,omitempty"`
 	Seed   uint64         `json:"seed"`
@@ -44,6 +47,9 @@ type Messages struct {
 	// WithoutID counts accepted messages that have no such header; they add nothing to
 	// Distinct.
 	WithoutID int `json:"without_id,omitempty"`
+	// BareLineEnds counts accepted messages that held a CR or LF on its own (RFC 5321
+	// §2.3.8 forbids to send one).
+	BareLineEnds int `json:"bare_line_ends,omitempty"`
 	// DistinctFull is set when more than MaxDistinct values were seen: Distinct is then
 	// a lower bound.
 	DistinctFull bool `json:"distinct_full,omitempty"`

@@ -41,7 +41,7 @@ type session struct {
 func newSession(s *Sink, sock *socket, number uint64) *session {
 	var conn transport = sock
 	if s.opts.Latency > 0 {
-		conn = newLine(s.done, sock, s.opts.Latency)
+		conn = newLine(s.done, s.alarm, sock, s.opts.Latency)
 	}
 	return &session{
 		sink: s, sock: sock, conn: conn, dice: newDice(s.shares, s.opts.Seed, number),
@@ -58,6 +58,7 @@ func (s *session) run(over string) {
 	for {
 		l, err := s.readLine()
 		if errors.Is(err, bufio.ErrBufferFull) {
+			s.sink.tally.mistake()
 			s.reply("500 5.5.2 line too long")
 			s.hangUp()
 			return

@@ -75,8 +75,25 @@ func TestSmuggling(t *testing.T) {
 	c.send("Message-ID: <s>\r\n\r\na\n.\nb\n.\r\nc\r\n.\nd\r.\re\r\n.\rMAIL FROM:<evil@b>\r\nend\r\n.")
 	c.want("250")
 	c.do("QUIT", "221")
-	if r := s.Report(); r.Messages.Accepted != 1 || r.Messages.Distinct != 1 {
+	if r := s.Report(); r.Messages.Accepted != 1 || r.Messages.Distinct != 1 || r.Messages.BareLineEnds != 1 || r.Mistakes != 0 {
 		t.Errorf("report %+v", r)
+	}
+}
+
+func TestBareLineEnds(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "a": false, "a\r\n": false, "\r\n\r\na\r\n": false, "a\n": true, "\n": true, "a\rb\r\n": true, "\r\r\n": true,
+		"\r\n\n": true, "\n\r": true, "a\r\n\rb\r\n\n": true,
+	} {
+		for step := 1; step <= len(text); step++ {
+			c := &content{pastHead: true}
+			for chunk := range slices.Chunk([]byte(text), step) {
+				_, _ = c.Write(chunk)
+			}
+			if c.bare != want {
+				t.Errorf("%q in pieces of %d: bare %t, want %t", text, step, c.bare, want)
+			}
+		}
 	}
 }
 

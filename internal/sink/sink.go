@@ -18,6 +18,7 @@ type Sink struct {
 	listeners []*listener
 	referee   *referee
 	tally     *tally
+	alarm     *alarm
 	ledger    *ledger
 	dump      *dump
 	tlsConfig *tls.Config
@@ -54,6 +55,9 @@ func Start(o Options) (*Sink, error) {
 }
 
 func (s *Sink) open() (err error) {
+	if s.alarm, err = newAlarm(); err != nil {
+		return err
+	}
 	if s.opts.TLS {
 		if s.tlsConfig, err = selfSigned(s.opts.Hostname); err != nil {
 			return err
@@ -133,6 +137,7 @@ func (s *Sink) Close() error {
 	}
 	s.running.Wait()
 	if first {
+		s.alarm.close()
 		s.note(s.ledger.close())
 	}
 	s.mu.Lock()
@@ -155,7 +160,7 @@ func (s *Sink) note(err error) {
 func (s *Sink) now() time.Time { return time.Now() }
 
 // wait pauses and reports whether the sink still runs.
-func (s *Sink) wait(d time.Duration) bool { return waitUntil(time.Now().Add(d), s.done.Done()) }
+func (s *Sink) wait(d time.Duration) bool { return s.alarm.until(time.Now().Add(d), s.done.Done()) }
 
 func (s *Sink) accept(l *listener) {
 	for {

@@ -18,6 +18,8 @@ type tally struct {
 	withoutID  int
 	ids        map[[16]byte]struct{} // half a SHA-256 of each id: 128 bits do not collide by chance
 	full       bool
+	bare       int
+	mistakes   int
 	rcpts      int
 	rcptsNo    int
 	domains    map[string]int
@@ -44,12 +46,16 @@ func (t *tally) inTime(now time.Time) bool {
 	return false
 }
 
-func (t *tally) accept(id string, domains []string) {
+func (t *tally) accept(tx *transaction) {
+	id, domains := tx.content.id, tx.domains
 	sum := sha256.Sum256([]byte(id))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.accepted++
 	t.rcpts += len(domains)
+	if tx.content.bare {
+		t.bare++
+	}
 	for _, d := range domains {
 		if _, known := t.domains[d]; !known && len(t.domains) >= maxKeys {
 			d = otherKey
@@ -82,6 +88,12 @@ func (t *tally) refuseRcpt() {
 	t.mu.Unlock()
 }
 
+func (t *tally) mistake() {
+	t.mu.Lock()
+	t.mistakes++
+	t.mu.Unlock()
+}
+
 func (t *tally) fault(k FaultKind) {
 	t.mu.Lock()
 	t.faults[string(k)]++
@@ -93,9 +105,10 @@ func (t *tally) fill(rep *Report) map[string]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	rep.Messages = Messages{
-		Accepted: t.accepted, Refused: t.refused, Distinct: len(t.ids), WithoutID: t.withoutID, DistinctFull: t.full,
+		Accepted: t.accepted, Refused: t.refused, Distinct: len(t.ids), WithoutID: t.withoutID, DistinctFull: t.full, BareLineEnds: t.bare,
 	}
 	rep.Recipients = Recipients{Accepted: t.rcpts, Refused: t.rcptsNo, ByDomain: maps.Clone(t.domains)}
+	rep.Mistakes = t.mistakes
 	rep.Faults = maps.Clone(t.faults)
 	return maps.Clone(t.violations)
 }

@@ -27,7 +27,7 @@ func (c *Client) prepare(tx *Transaction) bool {
 		case !ok:
 			tx.refuse(i, "5.6.7", "the address needs SMTPUTF8, which the receiver does not offer")
 		case !sendable(r.Address) || !printable(r.ORcpt):
-			tx.refuse(i, "5.1.3", "the address cannot be sent: it is too long or has control characters")
+			tx.refuse(i, "5.1.3", "the address cannot be sent: it is too long or malformed")
 		}
 	}
 	return tx.rejected < len(tx.Recipients)
@@ -41,7 +41,7 @@ func (c *Client) check(tx *Transaction) (enhanced, text string) {
 			" octets, the receiver takes " + strconv.FormatInt(c.ext.Size, 10)
 	}
 	if !sendable(env.Sender) || len(env.EnvID) > maxParameter/3 {
-		return "5.1.7", "the sender's address cannot be sent: it is too long or has control characters"
+		return "5.1.7", "the sender's address cannot be sent: it is too long or malformed"
 	}
 	if _, ok := c.wireAddress(env.Sender, ""); !ok {
 		return "5.6.7", "the sender's address needs SMTPUTF8, which the receiver does not offer"
@@ -101,7 +101,25 @@ func (c *Client) wireAddress(a mail.Address, canonical string) (mail.Address, bo
 // sendable reports whether an address can stand in a command without breaking it.
 // Acceptance lets nothing else in; this is the last door before the wire.
 func sendable(a mail.Address) bool {
-	return len(a.Local)+len(a.Domain) < maxParameter && printable(a.Local) && printable(a.Domain)
+	return len(a.Local)+len(a.Domain) < maxParameter && printable(a.Local) && printable(a.Domain) &&
+		closed(a.Local) && !strings.ContainsAny(a.Domain, " <>\"\\")
+}
+
+// closed reports whether a local part ends where it seems to: it is one quoted string, or
+// has nothing in it that ends a path (RFC 5321 §4.1.2).
+func closed(local string) bool {
+	if !strings.HasPrefix(local, `"`) {
+		return !strings.ContainsAny(local, " <>\"\\")
+	}
+	for i := 1; i < len(local); i++ {
+		switch local[i] {
+		case '\\':
+			i++
+		case '"':
+			return i == len(local)-1
+		}
+	}
+	return false
 }
 
 func printable(s string) bool {

@@ -5,15 +5,16 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/smtp/smtptest"
 )
 
-const soon = 20 * time.Millisecond
+const soon = 3 * time.Second // of virtual time
 
-// never is so long that a test which waits for it fails by its receiver's patience.
+// never is far beyond the patience of a receiver that plays a script.
 func never() ClientTimeouts {
 	const d = time.Hour
 	return ClientTimeouts{Greeting: d, EHLO: d, TLS: d, Mail: d, Rcpt: d, Data: d, DataBlock: d, Body: d, Rset: d, Quit: d}
@@ -69,12 +70,21 @@ func TestClientTimeouts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			timeouts := never()
-			*tt.field(&timeouts) = soon
-			c := dialScript(t, tt.script+"\nclose", timeouts)
-			checkStall(t, session(c), tt.stage)
-			c.Close(true)
+			synctest.Test(t, func(t *testing.T) {
+				timeouts := never()
+				*tt.field(&timeouts) = soon
+				c, played := piped(t, tt.script+"\nclose", timeouts)
+				begun := time.Now()
+				checkStall(t, session(c), tt.stage)
+				if d := time.Since(begun); d != soon {
+					t.Errorf("it took %v", d)
+				}
+				c.Close(true)
+				if d := time.Since(begun); d != soon+maxLinger { // the receiver never closes by itself
+					t.Errorf("with the close it took %v", d)
+				}
+				played()
+			})
 		})
 	}
 }
@@ -87,85 +97,106 @@ func checkStall(t *testing.T, err error, stage mail.Stage) {
 	}
 }
 
-// piped plays a script over a pipe, which takes nothing that is not read, and then stalls
-// until the test is over.
-func piped(t *testing.T, script string, timeouts ClientTimeouts) *Client {
+// piped plays a script over a pipe, in a bubble of virtual time. A pipe takes nothing
+// that is not read. played waits for the script to end, and fails the test by it.
+func piped(t *testing.T, script string, timeouts ClientTimeouts) (c *Client, played func()) {
 	here, there := net.Pipe()
-	over, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		err := smtptest.Run(there, 'S', script, nil)
-		<-over
-		_ = there.Close()
-		done <- err
-	}()
-	t.Cleanup(func() {
-		close(over)
+	done := make(chan error, 1)
+	go func() { done <- smtptest.Run(there, 'S', script, nil) }()
+	return NewClient(here, timeouts), func() {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	})
-	return NewClient(here, timeouts)
+		_ = there.Close()
+	}
 }
 
 func TestClientHandshakeTimeout(t *testing.T) {
-	timeouts := never()
-	timeouts.TLS = soon
-	c := piped(t, "S: 220 hi\nC: EHLO me.test\nS: 250-hi\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go", timeouts)
-	checkStall(t, session(c), mail.StageTLS)
-	_ = c.raw.Close()
+	synctest.Test(t, func(t *testing.T) {
+		timeouts := never()
+		timeouts.TLS = soon
+		c, played := piped(t, "S: 220 hi\nC: EHLO me.test\nS: 250-hi\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go", timeouts)
+		begun := time.Now()
+		checkStall(t, session(c), mail.StageTLS)
+		if d := time.Since(begun); d != soon {
+			t.Errorf("it took %v", d)
+		}
+		played()
+		c.Close(true)
+	})
 }
 
 func TestClientDataBlockTimeout(t *testing.T) {
-	timeouts := never()
-	timeouts.DataBlock = soon
-	c := piped(t, pipelining+"C: MAIL FROM:<sender@a.test> SIZE=1000\nC: RCPT TO:<x@b.test>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go", timeouts)
-	for _, step := range []func() (mail.Reply, error){c.Greeting, func() (mail.Reply, error) { return c.Hello("me.test") }} {
-		if rep, err := step(); err != nil {
-			t.Fatal(rep, err)
+	synctest.Test(t, func(t *testing.T) {
+		timeouts := never()
+		timeouts.DataBlock = soon
+		c, played := piped(t, pipelining+"C: MAIL FROM:<sender@a.test> SIZE=1000\nC: RCPT TO:<x@b.test>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go", timeouts)
+		_, _ = c.Greeting()
+		_, _ = c.Hello("me.test")
+		tx := transaction(inMemory(strings.Repeat("x", 998)+"\r\n"), "x@b.test")
+		checkStall(t, c.Transact(tx), mail.StageBody)
+		if got := codes(tx); !strings.HasPrefix(got, "4.4.2 timed out sending the content") {
+			t.Errorf("got %q", got)
 		}
-	}
-	tx := transaction(inMemory(strings.Repeat("x", 998)+"\r\n"), "x@b.test")
-	err := c.Transact(tx)
-	checkStall(t, err, mail.StageBody)
-	if got := codes(tx); !strings.HasPrefix(got, "4.4.2 timed out sending the content") {
-		t.Errorf("got %q", got)
-	}
-	_ = c.raw.Close()
+		played()
+		c.Close(true)
+	})
 }
 
 // TestClientDrip: an octet now and then does not put the deadline of a reply off.
 func TestClientDrip(t *testing.T) {
-	here, there := net.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			if _, err := there.Write([]byte{'2'}); err != nil {
-				return
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				if _, err := there.Write([]byte{'2'}); err != nil {
+					return
+				}
+				time.Sleep(soon / 10)
 			}
-			time.Sleep(time.Millisecond)
+		}()
+		timeouts := never()
+		timeouts.Greeting = soon
+		c := NewClient(here, timeouts)
+		begun := time.Now()
+		_, err := c.Greeting()
+		checkStall(t, err, mail.StageGreeting)
+		if d := time.Since(begun); d != soon {
+			t.Errorf("it took %v", d)
 		}
-	}()
-	timeouts := never()
-	timeouts.Greeting = soon
-	c := NewClient(here, timeouts)
-	_, err := c.Greeting()
-	checkStall(t, err, mail.StageGreeting)
-	_ = here.Close()
-	<-done
+		c.Close(true)
+		<-done
+	})
 }
 
 func TestClientQuitTimeout(t *testing.T) {
-	timeouts := never()
-	timeouts.Quit = soon
-	for name, script := range map[string]string{
-		"no reply":          "C: QUIT\nclose",
-		"no end of stream":  "C: QUIT\nS: 221 bye\nC-\nclose",
-		"not even a reader": "C: QUIT\nS- 221-",
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := openScript(t, plain+script, timeouts)
-			c.Close(true)
+	tests := []struct {
+		name, script string
+		quit, took   time.Duration
+	}{
+		{"no reply", "C: QUIT\nclose", soon, soon},
+		{"half a reply", "C: QUIT\nS- 221-\nclose", soon, soon},
+		{"no end of stream", "C: QUIT\nS: 221 bye\nclose", soon, soon},
+		{"five seconds at most", "C: QUIT\nS: 221 bye\nclose", time.Hour, 5 * time.Second},
+		{"it closes", "C: QUIT\nS: 221 bye\nclose!", time.Hour, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				timeouts := never()
+				timeouts.Quit = tt.quit
+				c, played := piped(t, plain+tt.script, timeouts)
+				_, _ = c.Greeting()
+				_, _ = c.Hello("me.test")
+				begun := time.Now()
+				c.Close(true)
+				if d := time.Since(begun); d != tt.took {
+					t.Errorf("it took %v, want %v", d, tt.took)
+				}
+				played()
+			})
 		})
 	}
 }
@@ -178,15 +209,42 @@ func TestClientAbort(t *testing.T) {
 			"S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: a\nC: .\nclose",
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := dialScript(t, script, never())
-			timer := time.AfterFunc(soon, c.Abort)
-			defer timer.Stop()
-			var se *SessionError
-			if err := session(c); !errors.As(err, &se) || se.Kind != EndAborted {
-				t.Errorf("got %v", err)
-			}
-			c.Close(true)
-			c.Abort() // too late: does nothing
+			synctest.Test(t, func(t *testing.T) {
+				c, played := piped(t, script, never())
+				time.AfterFunc(soon, c.Abort)
+				var se *SessionError
+				if err := session(c); !errors.As(err, &se) || se.Kind != EndAborted {
+					t.Errorf("got %v", err)
+				}
+				c.Close(true)
+				c.Abort() // too late: does nothing
+				played()
+			})
 		})
 	}
+}
+
+func TestClientIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, played := piped(t, plain+"S- 42\nclose", never())
+		_, _ = c.Greeting()
+		_, _ = c.Hello("me.test")
+		c.Wake()
+		if err := c.Idle(); err != nil { // woken before it began
+			t.Error(err)
+		}
+		begun := time.Now()
+		time.AfterFunc(soon, c.Wake)
+		if err := c.Idle(); err != nil || time.Since(begun) != soon {
+			t.Errorf("got %v after %v", err, time.Since(begun))
+		}
+		// Half a reply has come meanwhile: nothing can be asked any more.
+		var se *SessionError
+		tx := transaction(inMemory("a\r\n"), "x@b.test")
+		if err := c.Transact(tx); !errors.As(err, &se) || se.Kind != EndTimeout || tx.Sent {
+			t.Errorf("got %v", err)
+		}
+		c.Close(true)
+		played()
+	})
 }

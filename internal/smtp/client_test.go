@@ -250,7 +250,7 @@ func TestClientTransactions(t *testing.T) {
 				C: QUIT
 				S: 221 bye
 				close`,
-			want: "5.1.3 the address cannot be sent: it is too long or has control characters|rcpt\n250 ok|dot\n",
+			want: "5.1.3 the address cannot be sent: it is too long or malformed|rcpt\n250 ok|dot\n",
 		},
 		{
 			name: "IDN without SMTPUTF8", to: []string{"x@bücher.test", "ü@b.test"},
@@ -329,6 +329,26 @@ func TestClientParameters(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	c.Close(true)
+}
+
+func TestAddressesThatWouldBreakACommand(t *testing.T) {
+	for local, want := range map[string]bool{
+		"x": true, "x+y": true, `"a b"`: true, `"a>b\"c"`: true, `""`: true, "ü": true, "": true,
+		"a b": false, "x> NOTIFY=NEVER": false, "a<b": false, `"a`: false, `"a\"`: false, `"a"> X="b"`: false, `a"b`: false, "a\nb": false, "a\x00": false,
+		strings.Repeat("x", maxParameter): false,
+	} {
+		if got := sendable(mail.Address{Local: local, Domain: "b.test"}); got != want {
+			t.Errorf("%q: got %t", local, got)
+		}
+	}
+	for _, domain := range []string{"b.test> X", "b test", "b\r\n", "<b", `"b"`} {
+		if sendable(mail.Address{Local: "x", Domain: domain}) {
+			t.Errorf("domain %q can be sent", domain)
+		}
+	}
+	if !sendable(mail.Address{Local: "x", Domain: "[IPv6:::1]"}) {
+		t.Error("an address literal cannot be sent")
+	}
 }
 
 func TestClientWithoutWhatTheMessageNeeds(t *testing.T) {

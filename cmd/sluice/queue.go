@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-mta/sluice/internal/admin"
+	"github.com/sluice-mta/sluice/internal/sched"
+)
+
+func queueCommand(g *globals) *cobra.Command {
+	cmd := &cobra.Command{Use: "queue", Short: "List, show, suspend, resume and retry queues"}
+	cmd.AddCommand(queueList(g), queueShow(g), queueVerb(g, "suspend", "Deliver nothing from the queues that match, until resumed"),
+		queueVerb(g, "resume", "Deliver again after suspend"), queueVerb(g, "retry", "Try everything that waits for a later time now"))
+	return cmd
+}
+
+func queueList(g *globals) *cobra.Command {
+	c := control{globals: g}
+	return c.command(&cobra.Command{
+		Use: "list", Args: cobra.NoArgs,
+		Short:   "List the queues with what each waits for",
+		Example: "  sluice queue list",
+	}, func(cmd *cobra.Command, _ []string) error {
+		w := cmd.OutOrStdout()
+		if c.json {
+			return queueListJSON(&c, w)
+		}
+		t := table(w)
+		fmt.Fprintln(t, "QUEUE\tQUEUED\tREADY\tCONNECTIONS\tOLDEST\tSTATE")
+		err := c.client.Queues(func(q sched.QueueView) error {
+			_, err := fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", printable(q.Queue), q.Queued, q.Ready, q.Conns, seconds(q.Oldest), printable(queueState(&q)))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return t.Flush()
+	})
+}
+
+// queueListJSON streams one array over all pages.
+func queueListJSON(c *control, w io.Writer) error {
+	sep := "[\n"
+	err := c.client.Queues(func(q sched.QueueView) error {
+		b, err := json.Marshal(q)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "%s%s", sep, b)
+		sep = ",\n"
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if sep == "[\n" {
+		_, err = fmt.Fprintln(w, "[]")
+		return err
+	}
+	_, err = fmt.Fprintln(w, "\n]")
+	return err
+}
+
+func queueState(q *sched.QueueView) string {
+	if c := q.WaitingOn; c != nil {
+		return fmt.Sprintf("waits on %s %s (%d/%d)", c.Option, c.Key, c.Use, c.Limit)
+	}
+	return q.State
+}
+
+func queueShow(g *globals) *cobra.Command {
+	c := control{globals: g}
+	return c.command(&cobra.Command{
+		Use: "show QUEUE", Args: cobra.ExactArgs(1),
+		Short:   "Show one queue, domain/binding, with the limits on its path",
+		Example: "  sluice queue show example.com/default",
+	}, func(cmd *cobra.Command, args []string) error {
+		if !strings.Contains(args[0], "/") {
+			return fmt.Errorf("%q is not a queue: a queue is written domain/binding, with a tenant domain/binding/tenant", args[0])
+		}
+		list, err := c.client.Explain(args[0])
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return printJSON(cmd.OutOrStdout(), list[0])
+		}
+		return printExplanation(cmd.OutOrStdout(), &list[0])
+	})
+}
+
+func queueVerb(g *globals, verb, short string) *cobra.Command {
+	c := control{globals: g}
+	var all bool
+	cmd := c.command(&cobra.Command{
+		Use: verb + " [DOMAIN][/BINDING]", Args: cobra.MaximumNArgs(1), Short: short,
+		Example: fmt.Sprintf("  sluice queue %s example.com\n  sluice queue %s /ip-1\n  sluice queue %s --all", verb, verb, verb),
+	}, func(cmd *cobra.Command, args []string) error {
+		op := admin.Operation{Verb: verb, By: or(os.Getenv("SUDO_USER"), os.Getenv("USER"))}
+		switch {
+		case len(args) == 1:
+			op.Domain, op.Binding, _ = strings.Cut(args[0], "/")
+		case !all:
+			return fmt.Errorf("name what to %s: a domain, /binding or domain/binding; --all for every queue", verb)
+		}
+		r, err := c.client.Operate(op)
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return printJSON(cmd.OutOrStdout(), r)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d queues\n", verb, r.Queues)
+		return nil
+	})
+	cmd.Flags().BoolVar(&all, "all", false, "every queue")
+	return cmd
+}

@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"errors"
+
+	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/spool"
+)
+
+// ErrNotFound: no such queue, binding, domain or message. Backends wrap it with the
+// name and what to do.
+var ErrNotFound = errors.New("not found")
+
+// ErrRefused: the request cannot be carried out as asked; the text says why and what
+// to change.
+var ErrRefused = errors.New("refused")
+
+// Backend is what the API needs of the server. Safe for concurrent use.
+type Backend interface {
+	Status() Status
+	// Queues lists at most n queues after the cursor ("" begins) and gives the cursor of
+	// the next page, empty at the end.
+	Queues(cursor string, n int) ([]sched.QueueView, string)
+	// Explain answers for a queue (domain/binding[/tenant]), a domain (all its queues) or a
+	// message ID (the queues of its recipients).
+	Explain(subject string) ([]sched.Explanation, error)
+	// Bindings lists all bindings, by name, without their domains.
+	Bindings() []sched.BindingView
+	// Binding shows one with its domains.
+	Binding(name string) (sched.BindingView, error)
+	Domain(name string) (Domain, error)
+	Message(id string) (Message, error)
+	// Eval answers `config eval` for the running configuration.
+	Eval(words []string) (Answer, error)
+	// Reload reads the configuration again: all or nothing.
+	Reload() (Reloaded, error)
+	// Operate carries out a verb on the queues that match; empty names match all.
+	Operate(Operation) (int, error)
+}
+
+// Status is the server at a glance.
+type Status struct {
+	Version    string       `json:"version"`
+	Hostname   string       `json:"hostname"`
+	Config     string       `json:"config"` // the file; empty for the defaults
+	Generation uint64       `json:"generation"`
+	Uptime     float64      `json:"uptime_seconds"`
+	Queue      sched.Totals `json:"queue"`
+	Spool      spool.Stats  `json:"spool"`
+	Files      Files        `json:"files"`
+	Pressure   string       `json:"pressure"` // why mail is being refused; empty: it is not
+	Accounting string       `json:"accounting"`
+}
+
+// Files is the open-file budget.
+type Files struct {
+	Limit       int    `json:"limit"`       // RLIMIT_NOFILE
+	Connections int    `json:"connections"` // outbound connections it leaves room for
+	Asked       int    `json:"asked"`       // what the configured limits could ask for; -1: no bound
+	Warning     string `json:"warning,omitempty"`
+}
+
+// Domain is a domain with its routes and connections.
+type Domain struct {
+	Domain   string              `json:"domain"`
+	TTL      int                 `json:"ttl_seconds"`
+	MX       []MX                `json:"mx"`
+	Failure  string              `json:"failure,omitempty"` // why it has no route
+	Queues   []sched.QueueView   `json:"queues"`
+	Bindings []sched.BindingView `json:"bindings"`
+}
+
+// MX is one host of a domain.
+type MX struct {
+	Preference int      `json:"preference"`
+	Host       string   `json:"host"`
+	TTL        int      `json:"ttl_seconds"`
+	Addresses  []string `json:"addresses"`
+	Failure    string   `json:"failure,omitempty"`
+}
+
+// Message is one message in the spool.
+type Message struct {
+	ID         string      `json:"id"`
+	Sender     string      `json:"sender"`
+	Received   string      `json:"received"` // RFC 3339
+	Size       int64       `json:"size"`
+	Tenant     string      `json:"tenant"`
+	Job        string      `json:"job"`
+	Recipients []Recipient `json:"recipients"`
+}
+
+// Recipient is one recipient of a Message.
+type Recipient struct {
+	Address string `json:"address"`
+	Domain  string `json:"domain"`
+	Binding string `json:"binding"`
+}
+
+// Answer is what `config eval` prints: as JSON, and as text, the line and then why.
+type Answer struct {
+	policy.AnswerView
+	Text string `json:"text"`
+}
+
+// Reloaded tells what a reload did.
+type Reloaded struct {
+	Generation uint64   `json:"generation"`
+	Warnings   []string `json:"warnings"`
+}
+
+// Operation is an operator's verb.
+type Operation struct {
+	Verb    string `json:"verb"` // suspend, resume, retry
+	Domain  string `json:"domain"`
+	Binding string `json:"binding"`
+	By      string `json:"by"`
+}

@@ -1,0 +1,67 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// checkFiles reads what a start would read, so that a check and a reload say now what
+// would fail then: certificates with their keys, and the zone file.
+func (r *run) checkFiles() {
+	for _, c := range r.root.Children() {
+		switch c.Kind {
+		case policy.ScopeESMTP, policy.ScopeHTTP:
+			for _, l := range c.Children() {
+				r.checkCertificate(l)
+			}
+		case policy.ScopeDNS:
+			if v := c.Get(policy.Lookup(c.Kind, "zone_file")); v != nil {
+				if _, err := r.stat(v.Str); err != nil {
+					r.errorOf(v, "zone_file = %s: %v", v.Str, reason(err))
+				}
+			}
+		}
+	}
+}
+
+// errorOf reports an error at the place that set a value.
+func (r *run) errorOf(v *policy.Setting, format string, args ...any) {
+	r.add(Diagnostic{File: v.Origin.File, Line: v.Origin.Line, Column: v.Origin.Column, Text: fmt.Sprintf(format, args...)})
+}
+
+func (r *run) checkCertificate(l *policy.Scope) {
+	cert, key := setting(l, "tls_certificate"), setting(l, "tls_key")
+	if cert == nil || key == nil { // one alone is an error of its own
+		return
+	}
+	chain, ok := r.pem(cert, "tls_certificate")
+	if !ok {
+		return
+	}
+	private, ok := r.pem(key, "tls_key")
+	if !ok {
+		return
+	}
+	if _, err := tls.X509KeyPair(chain, private); err != nil {
+		r.errorOf(cert, "tls_certificate = %s with tls_key = %s: %v", cert.Str, key.Str, err)
+	}
+}
+
+func (r *run) pem(v *policy.Setting, name string) ([]byte, bool) {
+	data, err := r.readFile(v.Str)
+	if err != nil {
+		r.errorOf(v, "%s = %s: %v", name, v.Str, reason(err))
+	}
+	return data, err == nil
+}
+
+// setting is what a Listen stanza, or the listener around it, sets.
+func setting(l *policy.Scope, name string) *policy.Setting {
+	o := policy.Lookup(l.Kind, name)
+	if v := l.Get(o); v != nil {
+		return v
+	}
+	return l.Parent.Get(o)
+}

@@ -1,0 +1,127 @@
+package live
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/sched"
+)
+
+// Edges is where actions go; see D1 in the package doc.
+type Edges interface {
+	Resolve(sched.Resolve)
+	Rebind(sched.Rebind)
+	Connect(sched.Connect)
+	Deliver(sched.Deliver)
+	Close(sched.Close)
+	Account(sched.Account)
+	Store(sched.Action) // Persist, Bounce, Finish
+	Log(sched.Log)
+}
+
+// maxSleep bounds one sleep of the wake-up timer: Go's timers count CLOCK_MONOTONIC,
+// which stands still while the machine sleeps and CLOCK_BOOTTIME goes on.
+const maxSleep = time.Minute
+
+// Driver runs a Machine. Safe for concurrent use.
+type Driver struct {
+	clock Clock
+	edges Edges
+
+	mu      sync.Mutex
+	machine *sched.Machine
+	actions []sched.Action // reused
+	wakeAt  int64          // 0: none asked for
+	timer   *time.Timer
+	gen     uint64 // generation of the policies that the machine works with
+	stopped bool
+}
+
+// New returns a Driver for a new Machine.
+func New(clock Clock, cfg sched.Config, edges Edges) *Driver {
+	d := &Driver{clock: clock, edges: edges, machine: sched.New(cfg), gen: cfg.Generation}
+	d.timer = time.AfterFunc(maxSleep, d.tick)
+	return d
+}
+
+// Clock returns the clocks the driver runs on.
+func (d *Driver) Clock() Clock { return d.clock }
+
+// Step gives the machine one event.
+func (d *Driver) Step(ev sched.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.step(ev)
+}
+
+func (d *Driver) step(ev sched.Event) {
+	if d.stopped {
+		return
+	}
+	d.machine.Step(d.clock.Boot(), ev)
+	d.actions = d.machine.Drain(d.actions[:0])
+	for i, a := range d.actions {
+		d.carry(a)
+		d.actions[i] = nil // the buffer is reused: let go of what the action points to
+	}
+}
+
+func (d *Driver) carry(a sched.Action) {
+	switch a := a.(type) {
+	case sched.Deliver:
+		d.edges.Deliver(a)
+	case sched.Account:
+		d.edges.Account(a)
+	case sched.Persist, sched.Bounce, sched.Finish:
+		d.edges.Store(a)
+	case sched.WakeAt:
+		d.sleepUntil(a.At)
+	case sched.Connect:
+		d.edges.Connect(a)
+	case sched.Close:
+		d.edges.Close(a)
+	case sched.Resolve:
+		d.edges.Resolve(a)
+	case sched.Rebind:
+		d.edges.Rebind(a)
+	case sched.Log:
+		d.edges.Log(a)
+	default:
+		panic("live: an action that no edge carries out")
+	}
+}
+
+func (d *Driver) sleepUntil(at int64) {
+	d.wakeAt = at
+	d.timer.Reset(min(maxSleep, max(0, time.Duration(at-d.clock.Boot()))))
+}
+
+func (d *Driver) tick() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped || d.wakeAt == 0 {
+		return
+	}
+	if left := d.wakeAt - d.clock.Boot(); left > 0 {
+		d.timer.Reset(min(maxSleep, time.Duration(left)))
+		return
+	}
+	d.wakeAt = 0
+	d.step(sched.Tick{})
+}
+
+// Halt makes the driver deaf: events that come later are dropped. For the very end of
+// a stop, when connections have closed or are being cut.
+func (d *Driver) Halt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+	d.timer.Stop()
+}
+
+// View runs a read-only query on the machine under the lock; it must be short.
+func (d *Driver) View(query func(m *sched.Machine, now int64)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	query(d.machine, d.clock.Boot())
+}

@@ -1,0 +1,110 @@
+package live
+
+import (
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sched"
+)
+
+// Policies answers what holds for the mail of a binding to a domain, and the
+// generation of the configuration that says so. Asked outside the lock.
+type Policies func(binding, domain string) (*policy.Queue, uint64)
+
+// Submit hands a message that the spool has durably to the machine. States holds what
+// is known of its recipients from before a restart; nil for a new message.
+func (d *Driver) Submit(env *mail.Envelope, states []mail.RecipientState, recovered bool, policies Policies) {
+	for {
+		ev := d.submitted(env, states, recovered, policies)
+		if len(ev.Parts) == 0 && !recovered {
+			return
+		}
+		d.mu.Lock()
+		// A reload may have come between the resolution and now: then it is done again
+		// with the new configuration.
+		if current(ev.Parts, d.gen) {
+			d.step(ev)
+			d.mu.Unlock()
+			return
+		}
+		d.mu.Unlock()
+	}
+}
+
+func current(parts []sched.SubmittedPart, gen uint64) bool {
+	for i := range parts {
+		if parts[i].Generation < gen {
+			return false
+		}
+	}
+	return true
+}
+
+// submitted groups the recipients that are still to be delivered by binding and
+// domain; recipients of one pair stand side by side in the envelope unless they were
+// rebound since.
+func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, recovered bool, policies Policies) sched.Submitted {
+	ev := sched.Submitted{
+		Message: env.ID, Tenant: env.Tenant, Job: env.Job,
+		Received: min(d.clock.ToBoot(env.Received), d.clock.Boot()), Recovered: recovered,
+	}
+	if !recovered {
+		ev.Envelope = env
+	}
+	type pair struct{ binding, domain string }
+	var known map[int]*mail.RecipientState
+	if len(states) > 0 {
+		known = make(map[int]*mail.RecipientState, len(states))
+		for i := range states {
+			known[states[i].Index] = &states[i]
+		}
+	}
+	at := map[pair]int{}
+	var last pair
+	for i := range env.Recipients {
+		r := &env.Recipients[i]
+		p := pair{r.Binding, r.Domain}
+		var attempts int
+		var next int64
+		if st := known[i]; st != nil {
+			if st.Status != mail.Pending {
+				continue
+			}
+			if st.Binding != "" {
+				p.binding = st.Binding
+			}
+			attempts, next = st.Attempts, d.clock.ToBoot(st.Next)
+		}
+		n := len(ev.Parts)
+		if n == 0 || p != last {
+			k, ok := at[p]
+			if !ok {
+				q, gen := policies(p.binding, p.domain)
+				ev.Parts = append(ev.Parts, sched.SubmittedPart{
+					Binding: p.binding, Domain: p.domain, Policy: q, Generation: gen,
+					Attempts: attempts, Due: next,
+				})
+				k = n
+				at[p] = k
+			}
+			n, last = k, p
+		} else {
+			n = at[p]
+		}
+		part := &ev.Parts[n]
+		part.Recipients = append(part.Recipients, i)
+		part.Attempts = max(part.Attempts, attempts)
+		part.Due = min(part.Due, next)
+	}
+	for i := range ev.Parts {
+		p := &ev.Parts[i]
+		p.Due = min(p.Due, d.latest(p))
+	}
+	return ev
+}
+
+// latest is the longest that a recovered part may wait: its schedule from now on, with the
+// tenth that jitter may add. The wall clock may have been set back while it was stored.
+func (d *Driver) latest(p *sched.SubmittedPart) int64 {
+	wait := p.Policy.Retry.After(p.Attempts)
+	return d.clock.Boot() + int64(wait+wait/10)
+}

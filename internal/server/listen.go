@@ -1,0 +1,122 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/admin"
+	"github.com/sluice-mta/sluice/internal/inject/smtpin"
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// bind opens every listener of the configuration, so that a port in use is told at
+// once; nothing is accepted before serve.
+func (s *Server) bind() error {
+	snap := s.policies.snapshot()
+	for i := range snap.Listeners {
+		l := &snap.Listeners[i]
+		var bound net.Listener
+		var err error
+		switch l.Kind {
+		case policy.ListenESMTP:
+			bound, err = net.Listen("tcp", l.Address)
+		case policy.ListenControl:
+			bound, err = admin.Listen(l.Address)
+		case policy.ListenHTTP:
+			// Injection by HTTP is not there yet; the stanza is known and says so.
+			s.log.Warn("HTTP_Listener is configured and not served yet", "listen", l.Address, "set_at", l.Origin.String())
+		}
+		if err != nil {
+			return fmt.Errorf("listen on %s (%s): %w; stop what uses it or change the Listen stanza", l.Address, l.Origin, err)
+		}
+		s.bound = append(s.bound, bound) // nil keeps the index of the stanza
+	}
+	return nil
+}
+
+// listening returns the addresses that connections reach us on, the port chosen by
+// the system where port 0 was asked for.
+func (s *Server) listening() []string {
+	var out []string
+	for _, l := range s.bound {
+		if l != nil && l.Addr().Network() == "tcp" {
+			out = append(out, l.Addr().String())
+		}
+	}
+	return out
+}
+
+// Addresses returns where the server listens, by kind.
+func (s *Server) Addresses(kind policy.ListenerKind) []string {
+	var out []string
+	for i, l := range s.policies.snapshot().Listeners {
+		if l.Kind == kind && i < len(s.bound) && s.bound[i] != nil {
+			a := s.bound[i].Addr()
+			if a.Network() == "unix" {
+				out = append(out, "unix:"+a.String())
+			} else {
+				out = append(out, a.String())
+			}
+		}
+	}
+	return out
+}
+
+// serve begins to take connections.
+func (s *Server) serve() error {
+	snap := s.policies.snapshot()
+	for i := range snap.Listeners {
+		l, bound := &snap.Listeners[i], s.bound[i]
+		switch l.Kind {
+		case policy.ListenESMTP:
+			front, err := smtpin.New(s.injector, l)
+			if err != nil {
+				return err
+			}
+			s.fronts[l.Address] = front
+			s.goServe(func() error { return front.Serve(bound) })
+		case policy.ListenControl:
+			h := &http.Server{
+				Handler: admin.Handler(backend{s}, s.log), ReadHeaderTimeout: 10 * time.Second,
+				ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+			}
+			s.control = append(s.control, h)
+			s.goServe(func() error {
+				if err := h.Serve(bound); !errors.Is(err, http.ErrServerClosed) {
+					return fmt.Errorf("control listener %s: %w", bound.Addr(), err)
+				}
+				return nil
+			})
+		}
+	}
+	return nil
+}
+
+func (s *Server) goServe(serve func() error) {
+	s.serving.Go(func() {
+		if err := serve(); err != nil {
+			s.log.Error("listener failed", "error", err)
+			select {
+			case s.fatal <- err:
+			default: // one is enough to end the program
+			}
+		}
+	})
+}
+
+// stopListening ends intake: sessions past DATA are answered, the others end with 421.
+func (s *Server) stopListening(ctx context.Context) {
+	for address, f := range s.fronts {
+		if err := f.Shutdown(ctx); err != nil {
+			s.log.Warn("sessions were cut off", "listen", address, "error", err)
+		}
+	}
+	for _, h := range s.control {
+		// Control stays answerable during the drain for those who are connected, not longer.
+		go h.Shutdown(ctx)
+	}
+}

@@ -1,0 +1,57 @@
+package server
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-mta/sluice/internal/config"
+	"github.com/sluice-mta/sluice/internal/policy"
+)
+
+// maxKnown bounds the names whose policy is remembered; beyond it names are resolved
+// anew, which costs microseconds.
+const maxKnown = 100_000
+
+// policies answers what holds for names under the configuration in force. A reload
+// puts another in its place as a whole.
+type policies struct {
+	now atomic.Pointer[resolved]
+}
+
+// resolved is one configuration with the names asked so far.
+type resolved struct {
+	*config.Resolver
+	mu     sync.RWMutex
+	queues map[pair]*policy.Queue
+}
+
+type pair struct{ binding, domain string }
+
+func (p *policies) set(s *policy.Snapshot) {
+	p.now.Store(&resolved{Resolver: config.NewResolver(s), queues: map[pair]*policy.Queue{}})
+}
+
+func (p *policies) snapshot() *policy.Snapshot { return p.now.Load().Snapshot() }
+
+// queue implements live.Policies.
+func (p *policies) queue(binding, domain string) (*policy.Queue, uint64) {
+	r := p.now.Load()
+	k := pair{binding, domain}
+	r.mu.RLock()
+	q := r.queues[k]
+	r.mu.RUnlock()
+	if q == nil {
+		q = r.Resolver.Queue(binding, domain)
+		r.mu.Lock()
+		if len(r.queues) < maxKnown {
+			r.queues[k] = q
+		}
+		r.mu.Unlock()
+	}
+	return q, r.Snapshot().Generation
+}
+
+func (p *policies) host(binding, host string, addrs []netip.Addr) *policy.Host {
+	return p.now.Load().Host(binding, host, addrs)
+}

@@ -1,0 +1,73 @@
+package server
+
+import (
+	"io"
+
+	"github.com/sluice-mta/sluice/internal/bounce"
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/route"
+	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/spool"
+)
+
+// reportTenant is the tenant of reports, so that they never wait behind bulk mail.
+const reportTenant = "sluice-reports"
+
+// report composes the report to the sender that a Bounce asks for; nil when none is
+// due.
+func (s *Server) report(a sched.Bounce) *spool.Report {
+	env, content, release := s.original(&a)
+	defer release()
+	if env == nil {
+		return nil
+	}
+	snap := s.policies.snapshot()
+	now := s.opts.Clock.Wall()
+	in := bounce.Input{
+		ID: s.injector.NewID(), Now: now, Hostname: snap.Hostname, Postmaster: snap.Postmaster, Tenant: reportTenant,
+		Envelope: env, Content: content, Outcomes: a.Outcomes, Attempt: a.Attempt, Delay: a.Delay,
+	}
+	in.Binding, in.Group = s.bounceBinding(in.ID)
+	if a.Delay {
+		q, _ := s.policies.queue(a.Binding, a.Domain)
+		in.Until = env.Received + int64(q.Expiration)
+	}
+	out, text := bounce.Compose(in)
+	if out == nil {
+		return nil
+	}
+	return &spool.Report{Envelope: out, Content: text}
+}
+
+// original opens the message that a report is about. One whose content cannot be read is
+// reported on from its envelope alone, when an attempt carried that.
+func (s *Server) original(a *sched.Bounce) (env *mail.Envelope, content io.ReaderAt, release func()) {
+	m, err := s.spool.Open(a.Message)
+	if err == nil {
+		return m.Envelope(), m, m.Close
+	}
+	s.log.Error("read a message for the report about it", "message", a.Message.String(), "error", err)
+	if a.Attempt != nil {
+		env = a.Attempt.Envelope
+	}
+	return env, nil, func() {}
+}
+
+// bounceBinding is the binding that a report leaves through.
+func (s *Server) bounceBinding(id mail.ID) (binding, group string) {
+	snap := s.policies.snapshot()
+	name := snap.BounceBinding
+	if g := snap.Groups[name]; g != nil {
+		candidates := make([]route.Candidate, 0, len(g.Bindings))
+		for _, b := range g.Bindings {
+			candidates = append(candidates, route.Candidate{Name: b, Weight: snap.Bindings[b].Weight})
+		}
+		if i := route.Pick(id, candidates); i >= 0 {
+			return candidates[i].Name, name
+		}
+	}
+	if snap.Bindings[name] != nil {
+		return name, ""
+	}
+	return "default", ""
+}

@@ -1,0 +1,83 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/admin"
+	"github.com/sluice-mta/sluice/internal/dns"
+	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sched"
+)
+
+// routeBy makes the resolver of a configuration.
+func (s *Server) routeBy(snap *policy.Snapshot) error {
+	if s.opts.Sandbox != nil && s.sandbox == nil {
+		b, err := newSandbox(*s.opts.Sandbox)
+		if err != nil {
+			return err
+		}
+		s.sandbox = b
+	}
+	cfg := dns.Config{Servers: snap.DNS.Resolvers, Now: s.opts.Clock.Boot}
+	if f := snap.DNS.ZoneFile; f != "" {
+		zone, err := dns.ReadZoneFile(f)
+		if err != nil {
+			return fmt.Errorf("dns zone_file: %w", err)
+		}
+		cfg.Zone = zone
+	}
+	r, err := dns.New(cfg)
+	if err != nil {
+		return err
+	}
+	router := &dns.Router{Resolver: r, Now: s.opts.Clock.Boot, HostPolicy: s.policies.host, Own: dns.Listeners(s.listening())}
+	old := s.resolver.Swap(r)
+	s.router.Store(router)
+	if old != nil {
+		// Lookups that are on their way end by themselves.
+		go func() {
+			time.Sleep(time.Minute)
+			old.Close()
+		}()
+	}
+	return nil
+}
+
+// resolve answers the scheduler.
+func (s *Server) resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
+	if s.sandbox != nil {
+		return s.sandbox.resolve(q, s.policies.host, s.opts.Clock.Boot())
+	}
+	return s.router.Load().Resolve(ctx, q)
+}
+
+// lookup shows a domain's records.
+func (s *Server) lookup(ctx context.Context, domain string) admin.Domain {
+	out := admin.Domain{Domain: domain, MX: []admin.MX{}}
+	if s.sandbox != nil {
+		out.TTL = int(sandboxTTL / time.Second)
+		out.MX = []admin.MX{{Preference: 10, Host: "mx." + domain, TTL: out.TTL, Addresses: []string{s.sandbox.address.Addr().String()}}}
+		return out
+	}
+	l := s.resolver.Load().List(ctx, domain)
+	out.Failure = l.Problem
+	for _, h := range l.Hosts {
+		mx := admin.MX{Preference: h.Preference, Host: h.Host, TTL: h.Seconds, Failure: h.Problem, Addresses: texts(h.Addresses)}
+		if out.TTL == 0 || h.Seconds < out.TTL {
+			out.TTL = h.Seconds
+		}
+		out.MX = append(out.MX, mx)
+	}
+	return out
+}
+
+func texts(addrs []netip.Addr) []string {
+	out := make([]string, len(addrs))
+	for i, a := range addrs {
+		out[i] = a.String()
+	}
+	return out
+}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/sink"
+)
+
+// sandbox is the world of `serve --sandbox`: every domain's mail goes to one built-in
+// receiver, and nothing else can be connected to.
+type sandbox struct {
+	sink    *sink.Sink
+	address netip.AddrPort
+}
+
+func newSandbox(o sink.Options) (*sandbox, error) {
+	s, err := sink.Start(o)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: start the receiver: %w", err)
+	}
+	a, err := netip.ParseAddrPort(s.Addr())
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("sandbox: address of the receiver: %w", err)
+	}
+	return &sandbox{sink: s, address: a}, nil
+}
+
+// sandboxTTL is how long the sandbox's routes hold.
+const sandboxTTL = time.Hour
+
+// resolve sends every domain to the receiver, by an MX host of the domain's own.
+func (b *sandbox) resolve(q sched.Resolve, host func(binding, host string, addrs []netip.Addr) *policy.Host, now int64) sched.Resolved {
+	name := "mx." + q.Domain
+	addrs := []netip.Addr{b.address.Addr()}
+	return sched.Resolved{
+		Binding: q.Binding, Domain: q.Domain, Class: mail.ClassDelivered, Until: now + int64(sandboxTTL),
+		Hosts: []sched.RouteHost{{
+			Name: name, Preference: 10, Addresses: addrs, Port: b.address.Port(),
+			TLS: sched.TLSIfAvailable, Policy: host(q.Binding, name, addrs),
+		}},
+	}
+}
+
+// dial connects to the receiver whatever was asked for: nothing leaves the machine even
+// if a configuration names other ports or routes. A binding's address is used when it is
+// a loopback one, so that the receiver can tell bindings apart.
+func (b *sandbox) dial(ctx context.Context, c *sched.Connect) (net.Conn, error) {
+	session := c.Policy.Session
+	d := net.Dialer{Timeout: session.ConnectTimeout}
+	if session.Source4.IsLoopback() {
+		d.LocalAddr = &net.TCPAddr{IP: session.Source4.AsSlice()}
+	}
+	return d.DialContext(ctx, "tcp", b.address.String())
+}

@@ -1,0 +1,314 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/account"
+	"github.com/sluice-mta/sluice/internal/deliver"
+	"github.com/sluice-mta/sluice/internal/dns"
+	"github.com/sluice-mta/sluice/internal/inject"
+	"github.com/sluice-mta/sluice/internal/inject/smtpin"
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/sched/live"
+	"github.com/sluice-mta/sluice/internal/sink"
+	"github.com/sluice-mta/sluice/internal/spool"
+	"github.com/sluice-mta/sluice/internal/vfs"
+)
+
+// Server is a running sluice.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	started time.Time
+	ctx     context.Context // ends when the server has stopped
+	cancel  context.CancelFunc
+
+	policies policies
+	files    int // open files that the system gives
+	finding  atomic.Pointer[policy.Finding]
+
+	spool    *spool.Disk
+	accounts *account.Writer
+	driver   *live.Driver
+	agent    *deliver.Agent
+	edges    *edges
+	store    *store
+	gate     *gate
+	injector *inject.Injector
+	sandbox  *sandbox
+	resolver atomic.Pointer[dns.Resolver]
+	router   atomic.Pointer[dns.Router]
+
+	fronts   map[string]*smtpin.Front // by the listener's address
+	bound    []net.Listener
+	control  []*http.Server
+	serving  sync.WaitGroup
+	fatal    chan error // a listener that failed
+	reloadMu sync.Mutex
+}
+
+// Start builds and starts a server: when it returns, queued mail is on its way again
+// and the listeners take connections. On an error nothing is left running.
+func Start(o Options) (*Server, error) {
+	if o.Clock.Boot == nil {
+		o.Clock = live.SystemClock()
+	}
+	s := &Server{
+		opts: o, log: o.Log, started: time.Now(), fronts: map[string]*smtpin.Front{}, fatal: make(chan error, 16),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.policies.set(o.Snapshot)
+	if err := s.start(); err != nil {
+		s.abandon()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start() error {
+	if err := s.openFiles(); err != nil {
+		return err
+	}
+	// Ports first: a port in use is the likeliest mistake, and is told before anything is
+	// touched.
+	if err := s.bind(); err != nil {
+		return err
+	}
+	if err := s.openSpool(); err != nil {
+		return err
+	}
+	if err := s.connect(); err != nil {
+		return err
+	}
+	n, err := s.recover()
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		s.log.Info("recovered queued messages", "messages", n)
+	}
+	return s.serve()
+}
+
+// openFiles raises the limit of open files and warns when the limits ask for more.
+func (s *Server) openFiles() error {
+	snap := s.policies.snapshot()
+	n, err := raiseFiles(snap.FilesNeeded())
+	if err != nil {
+		return err
+	}
+	s.files = n
+	s.checkFiles(snap)
+	return nil
+}
+
+func (s *Server) checkFiles(snap *policy.Snapshot) {
+	f := snap.FileFinding(s.files)
+	s.finding.Store(f)
+	if f != nil {
+		s.log.Warn(f.Text, "set_at", f.Origin.String())
+	}
+}
+
+func (s *Server) openSpool() error {
+	snap := s.policies.snapshot()
+	var err error
+	s.spool, err = spool.OpenDisk(spool.Options{
+		Dir: snap.Spool.Directory, SegmentSize: snap.Spool.SegmentSize, MinFree: snap.Spool.MinFree,
+		Log: func(level slog.Level, text string) { s.log.Log(context.Background(), level, text) },
+	})
+	return err
+}
+
+// openAccounts opens the accounting. The driver is there already: what is recorded is
+// reported to it.
+func (s *Server) openAccounts() error {
+	a := s.policies.snapshot().Account
+	var err error
+	s.accounts, err = account.Open(account.Config{
+		FS: vfs.OS{}, Directory: a.Directory, Formats: a.Formats, MaxSize: a.MaxSize, MaxAge: a.MaxAge,
+		Now: s.wall, Envelope: s.envelope,
+		Recorded: func(upto uint64) { s.driver.Step(sched.Recorded{Upto: upto}) },
+		Trouble: func(err error) {
+			if err != nil {
+				s.log.Error("accounting: records cannot be written; new mail is refused until they can", "error", err)
+			} else {
+				s.log.Info("accounting: records are written again")
+			}
+		},
+	})
+	return err
+}
+
+// envelope reads the envelope of a live message; nil when it cannot be read.
+func (s *Server) envelope(id mail.ID) *mail.Envelope {
+	m, err := s.spool.Open(id)
+	if err != nil {
+		s.log.Error("read an envelope for its accounting record", "message", id.String(), "error", err)
+		return nil
+	}
+	defer m.Close()
+	return m.Envelope()
+}
+
+func (s *Server) wall() time.Time { return time.Unix(0, s.opts.Clock.Wall()) }
+
+// connect builds the scheduler and its edges.
+func (s *Server) connect() error {
+	snap := s.policies.snapshot()
+	if err := s.routeBy(snap); err != nil {
+		return err
+	}
+	e := newEdges(s.ctx, s.log)
+	s.edges = e
+	s.driver = live.New(s.opts.Clock, sched.Config{
+		Seed: rand.Uint64(), Generation: snap.Generation, Server: snap.Server(s.files), Tenants: snap.Tenants,
+	}, e)
+	if err := s.openAccounts(); err != nil {
+		return err
+	}
+	cfg := deliver.Config{
+		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
+		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
+		Now:  s.wall,
+	}
+	if s.sandbox != nil {
+		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
+	}
+	s.agent = deliver.New(cfg)
+	s.store = &store{
+		spool: s.spool, driver: s.driver, clock: s.opts.Clock, compose: s.report, submit: s.submit,
+		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
+	}
+	e.driver, e.agent, e.store, e.resolve, e.rebind = s.driver, s.agent, s.store, s.resolve, s.candidates
+	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
+	go s.store.run()
+	go e.logging()
+	go e.accounting(s.accounts)
+	var err error
+	s.injector, err = inject.New(inject.Config{
+		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
+		Now: s.wall,
+	})
+	return err
+}
+
+func (s *Server) submit(env *mail.Envelope) {
+	s.driver.Submit(env, nil, false, s.policies.queue)
+}
+
+// recover submits what the spool holds from before.
+func (s *Server) recover() (int, error) {
+	n := 0
+	err := s.spool.Recover(func(r spool.Recovered) error {
+		n++
+		s.driver.Submit(r.Envelope, r.States, true, s.policies.queue)
+		return nil
+	})
+	if err != nil {
+		return n, fmt.Errorf("recover the spool: %w", err)
+	}
+	return n, nil
+}
+
+// Done yields the error of a listener that failed while serving.
+func (s *Server) Done() <-chan error { return s.fatal }
+
+// Stop ends the server in order: listeners, scheduler, accounting, spool. Transactions
+// that wait for their final reply have drain_timeout to end; then they are cut, logged,
+// and may be delivered again after the next start.
+func (s *Server) Stop() error {
+	s.gate.stopping.Store(true)
+	drain := s.policies.snapshot().DrainTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	s.stopListening(ctx)
+	s.driver.Step(sched.Stop{})
+	if !s.agentEnded(ctx) {
+		s.log.Warn("drain_timeout passed: connections are cut; their messages may be delivered again",
+			"connections", s.agent.Connections(), "drain_timeout", drain)
+		s.cut()
+	}
+	return s.flush()
+}
+
+// agentEnded waits for all connections to end.
+func (s *Server) agentEnded(ctx context.Context) bool {
+	ended := make(chan struct{})
+	go func() { s.agent.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// cut aborts the connections that are left.
+func (s *Server) cut() {
+	s.agent.Abort()
+	s.agent.Wait()
+}
+
+// flush writes what is still under way and closes everything.
+func (s *Server) flush() error {
+	// The last outcomes go through accounting and back before they are stored, so
+	// accounting ends while the scheduler still listens, and the store after it.
+	s.edges.accounts.close()
+	<-s.edges.accounted
+	errAccount := s.accounts.Close()
+	s.store.giveUp.Store(true)
+	s.store.in.close()
+	<-s.store.done
+	s.driver.Halt()
+	s.cancel()
+	s.edges.logs.close()
+	errSpool := s.spool.Close()
+	if r := s.resolver.Load(); r != nil {
+		r.Close()
+	}
+	var errSandbox error
+	if s.sandbox != nil {
+		errSandbox = s.sandbox.sink.Close()
+	}
+	return errors.Join(errAccount, errSpool, errSandbox)
+}
+
+// abandon undoes a start that failed half-way.
+func (s *Server) abandon() {
+	s.cancel()
+	for _, l := range s.bound {
+		l.Close()
+	}
+	if s.driver != nil {
+		s.driver.Halt()
+	}
+	if s.accounts != nil {
+		_ = s.accounts.Close() // the start has failed with an error of its own
+	}
+	if s.spool != nil {
+		_ = s.spool.Close()
+	}
+	if s.sandbox != nil {
+		_ = s.sandbox.sink.Close()
+	}
+}
+
+// Sandbox returns the report of the built-in receiver; false without one.
+func (s *Server) Sandbox() (sink.Report, bool) {
+	if s.sandbox == nil {
+		return sink.Report{}, false
+	}
+	return s.sandbox.sink.Report(), true
+}

@@ -1,0 +1,214 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/sched"
+)
+
+// books is what the world knows of each message: what receivers took, what accounting
+// and the spool were told.
+type books struct {
+	fate      map[mail.ID]*fate
+	order     []mail.ID
+	Delivered int // recipients
+	Twice     int // recipients that got it more than once
+	Bounced   int // recipients reported on as failed
+	Expired   int // of these
+	Delays    int // delay reports
+	Deferred  int // deferral records
+	recorded  uint64
+	sick      bool
+	lag       time.Duration // of accounting and of the spool
+	pending   []func()      // spool writes that wait while it is sick
+	bookedAt  int64         // when the last record will be written
+	storedAt  int64         // when the last change will be
+}
+
+type fate struct {
+	arrived  map[int]int
+	final    map[int]bool // accounted: delivered or bounced
+	finished bool
+	rcpt     int
+}
+
+func (b *books) reset() {
+	b.fate = map[mail.ID]*fate{}
+	b.lag = 200 * time.Microsecond
+}
+
+func (b *books) of(id mail.ID) *fate { return b.fate[id] }
+
+func (b *books) accept(id mail.ID, rcpt int) {
+	b.fate[id] = &fate{arrived: map[int]int{}, final: map[int]bool{}, rcpt: rcpt}
+	b.order = append(b.order, id)
+}
+
+// arrived: a receiver took responsibility.
+func (b *books) arrived(w *World, id mail.ID, rcpt int) {
+	f := b.of(id)
+	f.arrived[rcpt]++
+	if f.arrived[rcpt] == 1 {
+		b.Delivered++
+	} else if b.Twice++; w.epoch == 0 {
+		w.fail("message %s reached recipient %d twice without a crash", id, rcpt)
+	}
+}
+
+func (w *World) record(a sched.Account) {
+	b := &w.books
+	if a.Seq != b.recorded+1 {
+		w.fail("accounting record %d after %d", a.Seq, b.recorded)
+	}
+	b.recorded = a.Seq
+	f := b.of(a.Message)
+	for _, o := range a.Outcomes {
+		switch a.Kind {
+		case sched.RecordDeferred:
+			b.Deferred++
+		case sched.RecordDelivered, sched.RecordBounced:
+			if f.final[o.Recipient] && w.epoch == 0 {
+				w.fail("message %s: recipient %d is accounted as final twice", a.Message, o.Recipient)
+			}
+			f.final[o.Recipient] = true
+		}
+	}
+	w.inOrder(&b.bookedAt, func() { w.step(sched.Recorded{Upto: a.Seq}) })
+}
+
+// inOrder has a write happen after the ones before it.
+func (w *World) inOrder(last *int64, do func()) {
+	*last = max(*last, w.now+int64(w.vary(w.books.lag)))
+	w.at(*last, do)
+}
+
+func (w *World) bounced(a sched.Bounce) {
+	if a.Delay {
+		w.books.Delays++
+		return
+	}
+	w.books.Bounced += len(a.Outcomes)
+	if a.Expired {
+		w.books.Expired += len(a.Outcomes)
+	}
+}
+
+// spool is the model of what would be on disk.
+type spool struct {
+	live map[mail.ID]*kept
+	seq  uint64
+}
+
+type kept struct {
+	tenant   string
+	received int64
+	parts    []sched.SubmittedPart
+	state    map[int]mail.RecipientState
+}
+
+func (s *spool) reset() { s.live = map[mail.ID]*kept{} }
+
+// store writes a change after a while.
+func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, finish bool) {
+	if seq != w.spool.seq+1 {
+		w.fail("spool change %d after %d", seq, w.spool.seq)
+	}
+	w.spool.seq = seq
+	write := func() {
+		k := w.spool.live[id]
+		if k == nil {
+			w.fail("a change of message %s, which is finished", id)
+			return
+		}
+		for _, s := range states {
+			if s.Status != mail.Pending && !w.books.of(id).final[s.Index] {
+				w.fail("message %s: recipient %d is stored as %s before it is accounted (S2)", id, s.Index, s.Status)
+			}
+			k.state[s.Index] = s
+		}
+		if finish {
+			w.finished(id)
+		}
+		w.step(sched.Stored{Upto: seq})
+	}
+	w.inOrder(&w.books.storedAt, func() {
+		if w.books.sick {
+			w.books.pending = append(w.books.pending, write)
+			return
+		}
+		write()
+	})
+}
+
+func (w *World) finished(id mail.ID) {
+	f := w.books.of(id)
+	f.finished = true
+	if len(f.final) != f.rcpt {
+		w.fail("message %s is finished with %d of %d recipients accounted (S2)", id, len(f.final), f.rcpt)
+	}
+	delete(w.spool.live, id)
+}
+
+// Spool makes the spool unable to write, or able again.
+func (w *World) Spool(healthy bool) {
+	w.books.sick = !healthy
+	w.step(sched.StoreFailed{Healthy: healthy})
+	if healthy {
+		todo := w.books.pending
+		w.books.pending = nil
+		for _, write := range todo {
+			write()
+		}
+	}
+}
+
+// Crash loses what the process held and starts it again from the spool. Connections
+// end: their receivers see it at once.
+func (w *World) Crash() {
+	w.epoch++
+	w.m, w.wakeAt, w.stopped = nil, never, false
+	w.books.recorded, w.spool.seq, w.books.sick, w.books.pending = 0, 0, false, nil
+	ids := make([]sched.ConnID, 0, len(w.conns))
+	for id := range w.conns {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		w.letGo(w.conns[id])
+	}
+	clear(w.conns)
+	for _, id := range w.books.order {
+		if k := w.spool.live[id]; k != nil {
+			w.recover(id, k)
+		}
+	}
+}
+
+// recover submits what is left of a message.
+func (w *World) recover(id mail.ID, k *kept) {
+	ev := sched.Submitted{Message: id, Tenant: k.tenant, Received: k.received, Recovered: true}
+	for _, p := range k.parts {
+		var left []int
+		attempts, due, b := 0, w.now, p.Binding
+		for _, r := range p.Recipients {
+			s := k.state[r]
+			if s.Status != mail.Pending {
+				continue
+			}
+			left = append(left, r)
+			attempts, due = max(attempts, s.Attempts), max(due, s.Next)
+			if s.Binding != "" {
+				b = s.Binding
+			}
+		}
+		if len(left) == 0 {
+			continue
+		}
+		p.Recipients, p.Attempts, p.Due, p.Binding = left, attempts, due, b
+		p.Policy, p.Generation = w.rules.queue(w.bindingOf(b), p.Domain), w.generation
+		ev.Parts = append(ev.Parts, p)
+	}
+	w.step(ev)
+}

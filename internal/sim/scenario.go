@@ -1,0 +1,439 @@
+package sim
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sched"
+)
+
+// Scenario runs a scenario file: one sentence a line, # begins a comment. Sentences
+// about the world hold from where they stand; "run" lets time pass; "expect" compares.
+//
+//	seed 7
+//	limit max_outbound_connections one.test 8        targets: *, DOMAIN, host:H, address:H, binding:B, group:G, group:G/DOMAIN
+//	limit server_max_outbound_connections * 100 reserve 10
+//	files 50                                         the open-file limit
+//	binding ip-1 group pool weight 2
+//	tenant shop weight 3
+//	option max_deliveries_per_connection 20
+//	domain one.test mx 10 mx1.one.test 20 mx2.one.test
+//	dns one.test fails deferred                      deferred, refused, local; works again: dns one.test works
+//	addresses mx1.one.test 2
+//	receiver mx1.one.test latency 5ms bears 20 refuses from 10s to 20s
+//	submit 100 messages to one.test every 10ms via ip-1 tenant shop recipients 3
+//	suspend one.test | binding:ip-1 | *              also resume, retry
+//	configure suspend one.test                       suspend_delivery by a reload; configure resume
+//	trouble ip-1 address                             address, files, ports, route, none
+//	spool sick | healthy
+//	crash
+//	stop
+//	run 1m
+//	expect delivered 100                             also bounced, expired, deferred, delays, twice, messages, connections
+//	expect peak one.test at most 8                   a number alone is exact; also at least
+//	expect one.test/default waits on max_outbound_connections
+//	expect log binding ip-1
+func Scenario(r io.Reader) (*World, error) {
+	w := New(1)
+	w.Check = true
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		words := strings.Fields(text)
+		if len(words) == 0 {
+			continue
+		}
+		err := w.sentence(words, n)
+		if err == nil {
+			err = w.failure
+		}
+		if err != nil {
+			return w, fmt.Errorf("line %d: %s: %w", n, strings.TrimSpace(text), err)
+		}
+	}
+	return w, lines.Err()
+}
+
+func (w *World) sentence(words []string, line int) error {
+	s := &sentence{words: words[1:]}
+	switch words[0] {
+	case "seed":
+		seed := uint64(s.number())
+		if w.m != nil {
+			return fmt.Errorf("seed comes first")
+		}
+		*w = *New(seed)
+		w.Check = true
+	case "limit":
+		option, target, most, reserve := s.word(), s.word(), s.number(), 0
+		if s.is("reserve") {
+			reserve = s.number()
+		}
+		w.Limit(option, target, most, reserve, line)
+	case "files":
+		w.rules.files = s.number()
+		w.Reload()
+	case "binding":
+		w.sayBinding(s)
+	case "tenant":
+		if w.rules.tenants == nil {
+			w.rules.tenants = map[string]int{}
+		}
+		name := s.word()
+		s.must("weight")
+		w.rules.tenants[name] = s.number()
+	case "option":
+		w.sayOption(s)
+	case "domain":
+		w.sayDomain(s)
+	case "dns":
+		w.sayDNS(s)
+	case "addresses":
+		r := w.Receiver(s.word())
+		for n := s.number(); len(r.Addresses) < n; {
+			r.Addresses = append(r.Addresses, netip.AddrFrom4([4]byte{198, 19, byte(len(w.receivers)), byte(len(r.Addresses))}))
+		}
+	case "receiver":
+		w.sayReceiver(s)
+	case "submit":
+		w.saySubmit(s)
+	case "suspend", "resume", "retry":
+		w.sayVerb(words[0], s.word())
+	case "configure":
+		w.sayConfigure(s)
+	case "trouble":
+		w.sayTrouble(s)
+	case "spool":
+		w.Spool(s.word() == "healthy")
+	case "crash":
+		w.Crash()
+	case "stop":
+		w.step(sched.Stop{})
+		w.stopped = true
+	case "run":
+		w.Run(s.duration())
+	case "expect":
+		return w.expect(s)
+	default:
+		return fmt.Errorf("unknown sentence")
+	}
+	return s.end()
+}
+
+func (w *World) sayBinding(s *sentence) {
+	b := w.bindingOf(s.word())
+	for s.more() {
+		switch s.word() {
+		case "group":
+			b.group = s.word()
+		case "weight":
+			b.weight = s.number()
+		default:
+			s.wrong("group or weight")
+		}
+	}
+}
+
+func (w *World) sayOption(s *sentence) {
+	before := w.rules.tune
+	name := s.word()
+	value := s.word()
+	number := func() int { n, err := strconv.Atoi(value); s.note(err); return n }
+	span := func() time.Duration { d, err := time.ParseDuration(value); s.note(err); return d }
+	var set func(q *policy.Queue)
+	switch name {
+	case "max_deliveries_per_connection":
+		n := number()
+		set = func(q *policy.Queue) { q.MaxDeliveriesPerConnection = n }
+	case "max_recipients_per_connection":
+		n := number()
+		set = func(q *policy.Queue) { q.MaxRecipientsPerConnection = n }
+	case "max_recipients_per_batch":
+		n := number()
+		set = func(q *policy.Queue) { q.MaxRecipientsPerBatch = n }
+	case "max_retries":
+		n := number()
+		set = func(q *policy.Queue) { q.MaxRetries = n }
+	case "idle_timeout":
+		d := span()
+		set = func(q *policy.Queue) { q.IdleTimeout = d }
+	case "retry_interval":
+		d := span()
+		set = func(q *policy.Queue) { q.Retry.Steps = []time.Duration{d} }
+	case "message_expiration":
+		d := span()
+		set = func(q *policy.Queue) { q.Expiration = d }
+	case "generate_bounces":
+		set = func(q *policy.Queue) { q.GenerateBounces = value == "on" }
+	case "generate_delay_dsn":
+		set = func(q *policy.Queue) { q.GenerateDelayDSN = value == "on" }
+	case "connection_allocation_aggressiveness":
+		set = func(q *policy.Queue) { q.Ramp = map[string]float64{"normal": 0.30, "high": 0.75}[value] }
+	default:
+		s.wrong("an option that the simulator knows")
+		return
+	}
+	w.rules.tune = func(q *policy.Queue) {
+		if before != nil {
+			before(q)
+		}
+		set(q)
+	}
+	w.Reload()
+}
+
+func (w *World) sayDomain(s *sentence) {
+	d := &domain{}
+	w.domains[s.word()] = d
+	s.must("mx")
+	for s.more() && s.err == nil {
+		h := mxHost{preference: s.number(), name: s.word()}
+		if s.is("tls") {
+			h.tls = sched.TLSRequired
+		}
+		w.Receiver(h.name)
+		d.hosts = append(d.hosts, h)
+	}
+}
+
+func (w *World) sayDNS(s *sentence) {
+	name := s.word()
+	d := w.domains[name]
+	if d == nil {
+		d = &domain{hosts: []mxHost{{name: "mx." + name, preference: 10}}}
+		w.domains[name] = d
+	}
+	if s.is("works") {
+		d.fails = mail.ClassNone
+		return
+	}
+	s.must("fails")
+	class, ok := map[string]mail.Class{"deferred": mail.ClassDeferred, "refused": mail.ClassRefused, "local": mail.ClassLocal}[s.word()]
+	if d.fails = class; !ok {
+		s.wrong("deferred, refused or local")
+	}
+}
+
+func (w *World) sayReceiver(s *sentence) {
+	r := w.Receiver(s.word())
+	for s.more() && s.err == nil {
+		switch word := s.word(); word {
+		case "latency":
+			r.Latency = s.duration()
+		case "bears":
+			r.PerSource = s.number()
+		default:
+			if !slices.Contains(behaviours, Behaviour(word)) {
+				s.wrong("latency, bears or a behaviour")
+				return
+			}
+			s.must("from")
+			from := s.duration()
+			s.must("to")
+			w.During(r, Behaviour(word), from, s.duration())
+		}
+	}
+}
+
+func (w *World) saySubmit(s *sentence) {
+	n := s.number()
+	s.must("messages")
+	s.must("to")
+	domain, every, via, tenant, rcpt := s.word(), time.Duration(0), "default", "", 1
+	for s.more() && s.err == nil {
+		switch s.word() {
+		case "every":
+			every = s.duration()
+		case "via":
+			via = s.word()
+		case "tenant":
+			tenant = s.word()
+		case "recipients":
+			rcpt = s.number()
+		default:
+			s.wrong("every, via, tenant or recipients")
+		}
+	}
+	for i := range n {
+		if every == 0 {
+			w.Submit(via, domain, tenant, rcpt)
+			continue
+		}
+		w.client(time.Duration(i)*every, func() { w.Submit(via, domain, tenant, rcpt) })
+	}
+}
+
+func (w *World) sayVerb(verb, target string) {
+	ev := sched.Operator{Verb: map[string]sched.Verb{"suspend": sched.Suspend, "resume": sched.Resume, "retry": sched.Retry}[verb], By: "scenario"}
+	if b, ok := strings.CutPrefix(target, "binding:"); ok {
+		ev.Binding = b
+	} else if target != "*" {
+		ev.Domain = target
+	}
+	w.step(ev)
+}
+
+func (w *World) sayConfigure(s *sentence) {
+	if w.rules.off == nil {
+		w.rules.off = map[string]bool{}
+	}
+	on := s.is("suspend")
+	if !on {
+		s.must("resume")
+	}
+	w.rules.off[s.word()] = on
+	w.Reload()
+}
+
+func (w *World) sayTrouble(s *sentence) {
+	b := w.bindingOf(s.word())
+	class, ok := map[string]sched.ConnectClass{
+		"address": sched.ConnectLocalAddress, "files": sched.ConnectLocalFiles,
+		"ports": sched.ConnectLocalPorts, "route": sched.ConnectLocalRoute, "none": sched.ConnectOK,
+	}[s.word()]
+	if b.trouble = class; !ok {
+		s.wrong("address, files, ports, route or none")
+	}
+}
+
+// expect compares a figure of the world with what the scenario says.
+func (w *World) expect(s *sentence) error {
+	what := s.word()
+	if len(s.words) > 0 && s.words[0] == "waits" {
+		return w.expectWait(what, s)
+	}
+	var got int
+	switch what {
+	case "delivered":
+		got = w.books.Delivered
+	case "bounced":
+		got = w.books.Bounced
+	case "expired":
+		got = w.books.Expired
+	case "deferred":
+		got = w.books.Deferred
+	case "delays":
+		got = w.books.Delays
+	case "twice":
+		got = w.books.Twice
+	case "messages":
+		got = w.machine().Totals(w.now).Messages
+	case "connections":
+		got = len(w.conns)
+	case "peak":
+		got = w.referee.Peak[s.word()]
+	case "open":
+		got = w.referee.open[s.word()]
+	case "accepted":
+		got = w.Receiver(s.word()).accepted
+	case "log":
+		subject := strings.Join(s.words, " ")
+		for _, l := range w.Logs {
+			if l.Subject == subject {
+				return nil
+			}
+		}
+		return fmt.Errorf("nothing was logged about it; logged: %v", w.Logs)
+	default:
+		return fmt.Errorf("nothing known of that name")
+	}
+	least, atMost := false, false
+	if s.is("at") {
+		least = s.is("least")
+		if !least {
+			s.must("most")
+			atMost = true
+		}
+	}
+	want := s.number()
+	if err := s.end(); err != nil {
+		return err
+	}
+	if got == want || least && got > want || atMost && got < want {
+		return nil
+	}
+	return fmt.Errorf("it is %d", got)
+}
+
+func (w *World) expectWait(queue string, s *sentence) error {
+	s.must("waits")
+	s.must("on")
+	option := s.word()
+	x, ok := w.machine().Explain(w.now, queue)
+	switch {
+	case s.err != nil:
+		return s.err
+	case !ok:
+		return fmt.Errorf("there is no such queue")
+	case x.WaitingOn == nil || x.WaitingOn.Option != option:
+		return fmt.Errorf("it says: %s", x.State)
+	}
+	return nil
+}
+
+// sentence takes words one by one and remembers the first that was wrong.
+type sentence struct {
+	words []string
+	err   error
+}
+
+func (s *sentence) more() bool { return len(s.words) > 0 }
+
+func (s *sentence) word() string {
+	if len(s.words) == 0 {
+		s.note(fmt.Errorf("a word is missing"))
+		return ""
+	}
+	x := s.words[0]
+	s.words = s.words[1:]
+	return x
+}
+
+func (s *sentence) is(x string) bool {
+	if len(s.words) > 0 && s.words[0] == x {
+		s.words = s.words[1:]
+		return true
+	}
+	return false
+}
+
+func (s *sentence) must(x string) {
+	if !s.is(x) {
+		s.wrong(x)
+	}
+}
+
+func (s *sentence) number() int {
+	n, err := strconv.Atoi(s.word())
+	s.note(err)
+	return n
+}
+
+func (s *sentence) duration() time.Duration {
+	d, err := time.ParseDuration(s.word())
+	s.note(err)
+	return d
+}
+
+func (s *sentence) wrong(want string) { s.note(fmt.Errorf("%s expected", want)) }
+
+func (s *sentence) note(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+func (s *sentence) end() error {
+	if s.err == nil && len(s.words) > 0 {
+		return fmt.Errorf("%q is too much", s.words[0])
+	}
+	return s.err
+}
