@@ -57,6 +57,7 @@ type Disk struct {
 
 	cache     *cache
 	committed chan struct{} // closed when the committer has ended
+	lost      error         // then: what it could not store
 	compact   *compactor
 }
 
@@ -232,7 +233,7 @@ func (d *Disk) Close() error {
 		}
 	}
 	d.mu.Unlock()
-	return d.lock.Close()
+	return errors.Join(d.lost, d.lock.Close())
 }
 
 // unpin says that a message no longer reads from a segment.

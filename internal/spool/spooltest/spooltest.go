@@ -20,8 +20,14 @@ import (
 // when nothing outlives the process.
 type Open func(t *testing.T) (s spool.Spool, reopen func(spool.Spool) spool.Spool)
 
-// Run runs the suite.
+// Run runs the suite, random histories included.
 func Run(t *testing.T, open Open) {
+	RunCases(t, open)
+	t.Run("random histories", func(t *testing.T) { testHistories(t, open) })
+}
+
+// RunCases runs the fixed cases of the suite.
+func RunCases(t *testing.T, open Open) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, Open)
@@ -38,7 +44,6 @@ func Run(t *testing.T, open Open) {
 		{"recover ends with the error of yield", testRecoverError},
 		{"closed", testClosed},
 		{"many at once", testConcurrent},
-		{"random histories", testHistories},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
 	}
