@@ -32,7 +32,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), port: freePort(t)}
-	w.file("zone", fmt.Sprintf("*.test. 60 MX 10 mx.test.\nmx.test. 60 A 127.0.0.1\nsender.test. 60 MX 10 mx.test.\n"))
+	w.file("zone", "*.test. 60 MX 10 mx.test.\nmx.test. 60 A 127.0.0.1\nsender.test. 60 MX 10 mx.test.\n")
 	return w
 }
 
