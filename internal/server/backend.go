@@ -195,7 +195,7 @@ func (b backend) Domain(name string) (admin.Domain, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	out := b.lookup(ctx, domain)
-	q, _ := b.policies.queue("default", domain)
+	q, _ := b.policies.queue(defaultBinding, domain)
 	out.Gateway = q.Session.Gateway
 	b.driver.View(func(m *sched.Machine, now int64) {
 		if d, ok := m.Domain(now, domain); ok {
