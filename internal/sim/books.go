@@ -164,9 +164,10 @@ func (w *World) Spool(healthy bool) {
 	}
 }
 
-// Crash loses what the process held and starts it again from the spool. Connections
-// end: their receivers see it at once.
-func (w *World) Crash() {
+// Crash loses what the process held and starts it again from the spool, after a while.
+// Connections end: their receivers see it at once.
+func (w *World) Crash(down time.Duration) {
+	w.now += int64(down)
 	w.epoch++
 	w.m, w.wakeAt, w.stopped = nil, never, false
 	w.books.recorded, w.spool.seq, w.books.sick, w.books.pending = 0, 0, false, nil

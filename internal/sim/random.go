@@ -169,7 +169,7 @@ func (w *World) randomEvents(bindings, domains, hosts []string, crashes bool) {
 			})
 		case 7:
 			if crashes {
-				w.client(at, w.Crash)
+				w.client(at, func() { w.Crash(0) })
 				continue
 			}
 			w.client(at, func() { w.Spool(false) })
