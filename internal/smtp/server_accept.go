@@ -12,6 +12,9 @@ import (
 const (
 	acceptPause    = 5 * time.Millisecond
 	acceptPauseMax = time.Second
+	// refusePause is how long refuseOne waits for a connection: Linux reports EMFILE also
+	// when none is there.
+	refusePause = 10 * time.Millisecond
 )
 
 // acceptor accepts connections from one listener. It never spins: after an error
@@ -67,14 +70,16 @@ func (a *acceptor) close() {
 	}
 }
 
-// refuseOne takes one waiting connection with the descriptor held in reserve, and
-// refuses it. The listener has a connection waiting, or accept would not have failed;
-// should the client have gone, the next one is taken, which is no harm.
+// refuseOne takes one waiting connection, if there is one, with the descriptor held
+// in reserve, and refuses it. Somebody else may get hold of the descriptor: then
+// connections wait until there are files again.
 func (a *acceptor) refuseOne() {
-	if a.reserve == nil {
+	l, ok := a.listener.(interface{ SetDeadline(time.Time) error })
+	if a.reserve == nil || !ok || l.SetDeadline(time.Now().Add(refusePause)) != nil {
 		a.hold()
 		return
 	}
+	defer func() { _ = l.SetDeadline(time.Time{}) }()
 	_ = a.reserve.Close()
 	a.reserve = nil
 	if conn, err := a.listener.Accept(); err == nil {

@@ -219,7 +219,7 @@ func (c *ServerConn) startTLS(args []byte) error {
 		return c.reply(mail.StageSTARTTLS, replyNotOffered)
 	case c.tls != nil, c.inMail, !c.esmtp:
 		return c.reply(mail.StageSTARTTLS, replySequence)
-	case len(args) > 0:
+	case len(bytes.TrimSpace(args)) > 0:
 		return c.reply(mail.StageSTARTTLS, replyNoParams)
 	case len(c.in.unread()) > 0:
 		_ = c.reply(mail.StageSTARTTLS, replyInjected)
@@ -314,7 +314,7 @@ func (c *ServerConn) dataCommand(args []byte) error {
 		return c.reply(mail.StageData, replyNeedMail)
 	case c.rcpts == 0:
 		return c.reply(mail.StageData, replyNeedRcpt)
-	case len(args) > 0:
+	case len(bytes.TrimSpace(args)) > 0:
 		return c.reply(mail.StageData, replyNoParams)
 	}
 	if r := c.session.BeforeData(); r.Code/100 > 3 {

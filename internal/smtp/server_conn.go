@@ -316,7 +316,9 @@ func (c *ServerConn) reply(stage mail.Stage, r mail.Reply) error {
 		}
 	}
 	c.said = r.Code
-	c.out = appendReply(c.out, r, c.enhanced)
+	// Before the client could say EHLO a refusal carries its enhanced code too: what it
+	// cannot read as one is text to it.
+	c.out = appendReply(c.out, r, c.enhanced || c.helo == "" && r.Code >= 400)
 	if len(c.out) > bigBuffer {
 		if err := c.Flush(); err != nil {
 			return err

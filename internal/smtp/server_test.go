@@ -246,7 +246,7 @@ func TestLastWordsArrive(t *testing.T) {
 	junk := strings.Repeat("JUNK\r\n", 20000)
 	go func() { _, _ = io.WriteString(c, junk) }()
 	all, err := io.ReadAll(c)
-	if err != nil || !strings.HasSuffix(string(all), "421 mx.test too many errors\r\n") {
+	if err != nil || !strings.HasSuffix(string(all), "421 4.7.0 mx.test too many errors\r\n") {
 		t.Errorf("%v, %.300q", err, all)
 	}
 }

@@ -68,7 +68,7 @@ func TestSlowClients(t *testing.T) {
 		from, to            time.Duration // when the server gives up
 		reply               string
 	}{
-		{"silent after the greeting", "S: 220*", "", time.Hour, 5 * time.Minute, 5 * time.Minute, "421 mx.test waited"},
+		{"silent after the greeting", "S: 220*", "", time.Hour, 5 * time.Minute, 5 * time.Minute, "421 4.4.2 mx.test waited"},
 		{"silent in a transaction", inMail, "", time.Hour, 5 * time.Minute, 5 * time.Minute, "421 4.4.2"},
 		{"an octet of a command now and then", hello, "x", 5 * time.Second, 5 * time.Minute, 5 * time.Minute, "421 4.4.2"},
 		{"silent in the data", data, "", time.Hour, 3 * time.Minute, 3 * time.Minute, "421 4.4.2"},
@@ -124,13 +124,32 @@ func TestIdleSessionGivesItsBufferBack(t *testing.T) {
 		big[stage] = c.in.big != nil
 		return SendReply
 	}}
+	const script = "C: DATA\nS: 354*\nC: .\nS: 250*\nC: RSET\nS: 250*\nwait 3s\nC: MAIL FROM:<a@b.test>\nS: 250*"
 	inBubble(t, cfg, func(t *testing.T, conn net.Conn, _ *Server) {
-		smtptest.Play(t, conn, inMail+"C: DATA\nS: 354*\nC: .\nS: 250*\nC: RSET\nS: 250*")
-		time.Sleep(3 * time.Second)
-		smtptest.Play(t, conn, "C: MAIL FROM:<a@b.test>\nS: 250*")
+		smtptest.Play(t, conn, inMail+script)
 	})
 	if !big[mail.StageDot] || !big[mail.StageRset] || big[mail.StageMail] {
 		t.Errorf("big buffer: %v", big)
+	}
+	clear(big) // under TLS the read that is interrupted goes on too
+	cfg.TLS = serverTLS(t)
+	inBubble(t, cfg, func(t *testing.T, conn net.Conn, _ *Server) {
+		smtptest.Play(t, conn, `S: 220*
+C: EHLO c
+S: 250-**
+S: 250 ENH*
+C: STARTTLS
+S: 220*
+tls
+C: EHLO c\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>
+S: 250-**
+S: 250 ENH*
+S: 250*
+S: 250*
+`+script)
+	})
+	if !big[mail.StageDot] || big[mail.StageMail] {
+		t.Errorf("big buffer under TLS: %v", big)
 	}
 }
 
@@ -198,8 +217,9 @@ func (l *outOfFilesListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *outOfFilesListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
-func (l *outOfFilesListener) Addr() net.Addr { return &net.TCPAddr{} }
+func (l *outOfFilesListener) Close() error                { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *outOfFilesListener) SetDeadline(time.Time) error { return nil }
+func (l *outOfFilesListener) Addr() net.Addr              { return &net.TCPAddr{} }
 
 func TestAcceptOutOfFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -257,9 +277,9 @@ func TestSessionLimits(t *testing.T) {
 	one, two := smtptest.Connect(t, addr), smtptest.Connect(t, addr)
 	smtptest.Play(t, one, "S: 220*")
 	smtptest.Play(t, two, "S: 220*")
-	smtptest.Play(t, smtptest.Connect(t, addr), "S: 421 mx.test too many sessions from your address\nclose")
+	smtptest.Play(t, smtptest.Connect(t, addr), "S: 421 4.7.0 mx.test too many sessions from your address\nclose")
 	s.SetConfig(ServerConfig{Hostname: "mx.test", MaxSessions: 2})
-	smtptest.Play(t, smtptest.Connect(t, addr), "S: 421 mx.test too many sessions, try again later\nclose")
+	smtptest.Play(t, smtptest.Connect(t, addr), "S: 421 4.7.0 mx.test too many sessions, try again later\nclose")
 	smtptest.Play(t, one, "C: QUIT\nS: 221*\nclose")
 	for s.Sessions() > 1 { // the session ends just after its last word
 		time.Sleep(time.Millisecond)

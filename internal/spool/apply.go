@@ -64,6 +64,14 @@ func (c *catalog) applyPut(mode applyMode, l loc, h header, meta []byte) {
 		}
 	}
 	c.setPut(handle, l, h.metaLen, m.draft)
+	if m.draft != 0 {
+		if mode == applyScan && c.drafts[m.draft] == nil {
+			c.drafts[m.draft] = &chunks{id: h.id}
+		}
+		if ch := c.drafts[m.draft]; ch != nil {
+			ch.want = m.chunks
+		}
+	}
 	if h.flags&flagDamaged != 0 {
 		c.at(handle).damaged = true
 	}

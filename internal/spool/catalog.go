@@ -33,6 +33,7 @@ type entry struct {
 type chunks struct {
 	id   mail.ID
 	locs []loc
+	want int  // how many the put names
 	used bool // recovery: a put names it
 }
 
@@ -204,7 +205,7 @@ func (c *catalog) missing(h uint32) bool {
 		return false
 	}
 	ch := c.drafts[draft]
-	if ch == nil {
+	if ch == nil || len(ch.locs) < ch.want {
 		return true
 	}
 	for _, l := range ch.locs {

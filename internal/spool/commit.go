@@ -252,7 +252,7 @@ func (w *writer) flush() {
 		w.win = w.win[:w.applied]
 		w.on = min(w.on, w.applied)
 		for _, o := range w.acks {
-			if o.err == nil && (o.kind != opSync || len(w.win) > 0) {
+			if o.err == nil && (o.kind != opSync || o.n > 0 || len(w.win) > 0) {
 				o.err = fmt.Errorf("%s: %w", opNames[o.kind], err)
 				w.forget(o)
 			}

@@ -57,6 +57,7 @@ type Disk struct {
 
 	cache     *cache
 	committed chan struct{} // closed when the committer has ended
+	lost      error         // then: what it could not store
 	compact   *compactor
 }
 
@@ -192,7 +193,10 @@ func (d *Disk) poke() {
 // Commit implements Spool.
 func (d *Disk) Commit(b Batch, done func(error)) {
 	if !d.enqueue(&op{kind: opBatch, batch: b, done: done}) {
-		done(fmt.Errorf("store outcomes: %w", ErrClosed))
+		go func() { // not from the caller's goroutine, and after all that came before
+			<-d.committed
+			done(fmt.Errorf("store outcomes: %w", ErrClosed))
+		}()
 	}
 }
 
@@ -232,7 +236,7 @@ func (d *Disk) Close() error {
 		}
 	}
 	d.mu.Unlock()
-	return d.lock.Close()
+	return errors.Join(d.lost, d.lock.Close())
 }
 
 // unpin says that a message no longer reads from a segment.

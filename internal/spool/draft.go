@@ -147,9 +147,11 @@ func getOp(k opKind) *op {
 
 // wait hands an op from getOp to the committer and waits for its result.
 func (d *Disk) wait(o *op) error {
-	err := fmt.Errorf("%s: %w", opNames[o.kind], ErrClosed)
+	var err error
 	if d.enqueue(o) {
 		err = <-o.result
+	} else {
+		err = fmt.Errorf("%s: %w", opNames[o.kind], ErrClosed)
 	}
 	if cap(o.rec) <= keepRecord {
 		rec, result := o.rec[:0], o.result

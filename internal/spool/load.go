@@ -116,6 +116,7 @@ func (d *Disk) readSegment(s *segment) {
 		size, changes = min(s.end, s.size), s.changesEnd
 	}
 	sc := newScanner(s.file, s.mark, size)
+	sc.check = s.limited // beyond changes a body may be torn
 	for {
 		f, err := sc.next()
 		if err == io.EOF {
@@ -128,6 +129,9 @@ func (d *Disk) readSegment(s *segment) {
 		switch {
 		case !f.ok:
 			d.setAsideFrom(s, f)
+			if f.body && f.off < changes {
+				d.enter(s, f.off, f.damaged(), f.rec)
+			}
 		case f.h.kind == kindSeal:
 			s.end, s.changesEnd = f.off+f.size, f.off+f.size
 			return
@@ -139,6 +143,14 @@ func (d *Disk) readSegment(s *segment) {
 	if !s.limited {
 		s.end, s.changesEnd = sc.off, sc.off
 	}
+}
+
+// damaged returns the header of a record whose body is damaged: the message is known, and
+// opening it says what it is.
+func (f *found) damaged() header {
+	h := f.h
+	h.flags |= flagDamaged
+	return h
 }
 
 func (d *Disk) enter(s *segment, off int64, h header, rec []byte) {
@@ -183,8 +195,8 @@ type kept struct {
 // readNewest reads the segment that was written last. Every body is checked. Up to the
 // highest synced offset that its records tell all was durable. Beyond it, at the first
 // record that does not read some write was lost, and no batch counts from there on: it
-// may stand on the lost one. Messages count, for they may have been acknowledged; what
-// does not read before the last of them is quarantined, the rest is a torn tail.
+// may stand on the lost one. Messages count, for they may have been acknowledged. What
+// does not read before the last record that does is quarantined, the rest is a torn tail.
 func (d *Disk) readNewest(s *segment) ([]kept, []limit) {
 	sc := newScanner(s.file, s.mark, s.size)
 	sc.check = true
@@ -202,7 +214,10 @@ func (d *Disk) readNewest(s *segment) ([]kept, []limit) {
 		}
 		if !f.ok {
 			bad = append(bad, f)
-			continue
+			if !f.body {
+				continue
+			}
+			f.h = f.damaged()
 		}
 		durable = max(durable, int64(f.h.synced))
 		if f.h.kind == kindSegment && !known {
@@ -234,15 +249,19 @@ func (d *Disk) cutTail(s *segment, records []kept, bad []found, durable, end int
 	}
 	out := records[:0]
 	s.end, s.changesEnd = 0, 0
+	last := min(durable, end)
 	for _, k := range records {
-		if k.h.kind == kindBatch && k.off >= changes {
+		if k.h.flags&flagDamaged == 0 {
+			last = max(last, k.off)
+		}
+		if (k.h.kind == kindBatch || k.h.flags&flagDamaged != 0) && k.off >= changes {
 			continue
 		}
 		out = append(out, k)
 		s.end = k.off + k.h.size()
 	}
 	s.changesEnd = min(changes, s.end)
-	d.asideBefore(s, bad, max(s.end, min(durable, end)))
+	d.asideBefore(s, bad, last)
 	return out
 }
 
@@ -259,7 +278,13 @@ func (d *Disk) settle() {
 	c := d.cat
 	var orphans []uint32
 	c.each(func(h uint32, e *entry) {
-		if e.put.seg == 0 && !e.damaged {
+		s := c.segments[e.put.seg]
+		switch {
+		case s == nil: // only states: the message is finished
+			orphans = append(orphans, h)
+		case s.limited && int64(e.put.off) >= s.changesEnd && c.missing(h):
+			// A torn tail took its content: it was not acknowledged.
+			d.logf(slog.LevelWarn, "spool: message %s was not written to its end", e.id)
 			orphans = append(orphans, h)
 		}
 	})

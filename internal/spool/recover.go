@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,16 +11,27 @@ import (
 	"github.com/sluice-mta/sluice/internal/mail"
 )
 
+const (
+	// recoverPage is how many messages are read at once: those, in the order of the log,
+	// and then yielded in the order of their IDs.
+	recoverPage = 8 << 10
+	// recoverUnit is read at once when the next one is near, in octets.
+	recoverUnit = 256 << 10
+	recoverGap  = 32 << 10
+)
+
 // Recover implements Spool. Order is that of the IDs, whose time comes first.
 func (d *Disk) Recover(yield func(Recovered) error) error {
-	r := recoverer{d: d}
-	for _, id := range d.ids() {
-		rec, ok := r.message(id)
-		if !ok {
-			continue
-		}
-		if err := yield(rec); err != nil {
-			return err
+	p := recoverer{d: d}
+	for ids := range slices.Chunk(d.ids(), recoverPage) {
+		p.read(ids)
+		for i := range p.out {
+			if p.out[i].Envelope == nil {
+				continue
+			}
+			if err := yield(p.out[i]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -39,120 +51,131 @@ func (d *Disk) ids() []mail.ID {
 	return ids
 }
 
-// recoverer reads messages in the order of their IDs, which is nearly that of the log:
-// a piece read for one mostly holds the next one too.
+// recoverer reads pages of messages.
 type recoverer struct {
-	d      *Disk
-	w      window
-	states window     // another place: where the states of these messages stand
-	locs   []loc      // of the states of one message
-	segs   []*segment // of its put, then of the states; pinned
-	ends   []int64    // of the log in each of them: what is read ahead beyond may change
+	d     *Disk
+	w     window
+	items []recoverItem
+	out   []Recovered
 }
 
-const recoverUnit = 128 << 10
+// recoverItem is a put or a state to be read.
+type recoverItem struct {
+	n       int // in the page
+	id      mail.ID
+	at      loc
+	seg     *segment // pinned
+	end     int64    // of the log in it: what is read ahead beyond may change
+	metaLen int      // of a put; 0: a state
+}
 
-func (r *recoverer) message(id mail.ID) (Recovered, bool) {
-	put, metaLen, ok := r.pin(id)
-	if !ok {
-		return Recovered{}, false
-	}
-	defer r.unpin()
-	env, err := r.envelope(id, put, metaLen)
-	if err != nil {
-		_ = r.d.damage(id, put, r.segs[0], nil, err) // named and counted there
-		return Recovered{}, false
-	}
-	out := Recovered{Envelope: env}
-	for i, l := range r.locs {
-		st, err := r.state(i+1, l)
-		if err != nil {
-			r.d.logf(slog.LevelWarn, "spool: a state of message %s: %v", id, err)
+// read reads a page. A message that cannot be read is named, counted and left out.
+func (r *recoverer) read(ids []mail.ID) {
+	r.out = make([]Recovered, len(ids))
+	r.pin(ids)
+	slices.SortFunc(r.items, func(a, b recoverItem) int {
+		return cmp.Or(cmp.Compare(a.at.seg, b.at.seg), cmp.Compare(a.at.off, b.at.off))
+	})
+	states := make([][]mail.RecipientState, len(ids))
+	for i := range r.items {
+		it := &r.items[i]
+		if it.metaLen == 0 {
+			st, err := r.state(it)
+			if err != nil {
+				r.d.logf(slog.LevelWarn, "spool: a state of message %s: %v", it.id, err)
+				continue
+			}
+			states[it.n] = append(states[it.n], st)
 			continue
 		}
-		if st.Index < len(env.Recipients) {
-			out.States = append(out.States, st)
+		env, err := r.envelope(it)
+		if err != nil {
+			rec := make([]byte, it.at.n)
+			got, _ := it.seg.file.ReadAt(rec, int64(it.at.off)) // what can be had of it
+			_ = r.d.damage(it.id, it.at, it.seg, rec[:got], err)
+			continue
+		}
+		r.out[it.n].Envelope = env
+	}
+	for i, st := range states {
+		slices.SortFunc(st, func(a, b mail.RecipientState) int { return cmp.Compare(a.Index, b.Index) })
+		if env := r.out[i].Envelope; env != nil {
+			r.out[i].States = slices.DeleteFunc(st, func(s mail.RecipientState) bool { return s.Index >= len(env.Recipients) })
 		}
 	}
-	return out, true
+	for i := range r.items {
+		r.d.unpin(r.items[i].seg)
+	}
 }
 
-// pin notes where a message and its states stand, and keeps those segments.
-func (r *recoverer) pin(id mail.ID) (put loc, metaLen int, ok bool) {
+// pin notes where messages and their states stand, and keeps those segments.
+func (r *recoverer) pin(ids []mail.ID) {
+	r.items = r.items[:0]
 	d := r.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	h, ok := d.cat.lookup(id)
-	if !ok || d.cat.at(h).put.seg == 0 {
-		return put, 0, false
-	}
-	e := d.cat.at(h)
-	r.locs, r.segs = r.locs[:0], append(r.segs[:0], d.cat.segments[e.put.seg])
-	if e.state.seg != 0 {
-		r.locs = append(r.locs, e.state)
-	}
-	for _, l := range d.cat.more[h] {
-		if l.seg != 0 {
-			r.locs = append(r.locs, l)
+	for n, id := range ids {
+		h, ok := d.cat.lookup(id)
+		if !ok || d.cat.at(h).put.seg == 0 {
+			continue
+		}
+		e := d.cat.at(h)
+		r.note(recoverItem{n: n, id: id, at: e.put, metaLen: int(e.metaLen)})
+		r.note(recoverItem{n: n, id: id, at: e.state})
+		for _, l := range d.cat.more[h] {
+			r.note(recoverItem{n: n, id: id, at: l})
 		}
 	}
-	for _, l := range r.locs {
-		r.segs = append(r.segs, d.cat.segments[l.seg])
-	}
-	r.ends = r.ends[:0]
-	for _, s := range r.segs {
-		s.pins++
-		r.ends = append(r.ends, s.end)
-	}
-	return e.put, int(e.metaLen), true
 }
 
-func (r *recoverer) unpin() {
-	for _, s := range r.segs {
-		r.d.unpin(s)
+func (r *recoverer) note(it recoverItem) {
+	if it.at.seg == 0 {
+		return
 	}
+	it.seg = r.d.cat.segments[it.at.seg]
+	it.seg.pins++
+	it.end = it.seg.end
+	r.items = append(r.items, it)
 }
 
-func (r *recoverer) envelope(id mail.ID, put loc, metaLen int) (*mail.Envelope, error) {
-	b, err := r.read(&r.w, 0, int64(put.off), headerSize+metaLen)
+func (r *recoverer) envelope(it *recoverItem) (*mail.Envelope, error) {
+	b, err := r.get(it, headerSize+it.metaLen)
 	if err != nil {
 		return nil, err
 	}
 	h, ok := decodeHeader(b)
-	if !ok || h.id != id || int(h.metaLen) != metaLen || checksum(b[headerSize:]) != h.metaSum {
+	if !ok || h.id != it.id || int(h.metaLen) != it.metaLen || checksum(b[headerSize:]) != h.metaSum {
 		return nil, errors.New("envelope does not match its checksum")
 	}
 	_, rest, err := decodePutMeta(b[headerSize:])
 	if err != nil {
 		return nil, err
 	}
-	return decodeEnvelope(id, rest)
+	return decodeEnvelope(it.id, rest)
 }
 
 // state reads a state, whose record was checked when it was entered.
-func (r *recoverer) state(i int, l loc) (mail.RecipientState, error) {
-	b, err := r.read(&r.states, i, int64(l.off), int(l.n))
+func (r *recoverer) state(it *recoverItem) (mail.RecipientState, error) {
+	b, err := r.get(it, int(it.at.n))
 	if err != nil {
 		return mail.RecipientState{}, err
 	}
 	return decodeState(b)
 }
 
-// read reads from the i-th of the pinned segments.
-func (r *recoverer) read(w *window, i int, off int64, n int) ([]byte, error) {
-	seg := r.segs[i]
-	if w.f != seg.file {
-		*w = window{f: seg.file, buf: w.buf[:0]}
+// get reads n octets of an item. It reads ahead when items stand close together.
+func (r *recoverer) get(it *recoverItem, n int) ([]byte, error) {
+	w, off := &r.w, int64(it.at.off)
+	if w.f != it.seg.file {
+		*w = window{f: it.seg.file, buf: w.buf[:0]}
 	}
-	w.size = r.ends[i]
-	// Read ahead only when going forward: a jump is likely to be followed by another.
-	w.unit = 0
-	if end := w.off + int64(len(w.buf)); off >= end && off-end < recoverUnit {
+	w.size, w.unit = it.end, 0
+	if end := w.off + int64(len(w.buf)); off-end < recoverGap {
 		w.unit = recoverUnit
 	}
 	b, err := w.get(off, n)
 	if err == nil && len(b) < n {
-		err = fmt.Errorf("%d octets at %d of %s: %w", n, off, seg.name, io.ErrUnexpectedEOF)
+		err = fmt.Errorf("%d octets at %d of %s: %w", n, off, it.seg.name, io.ErrUnexpectedEOF)
 	}
 	return b, err
 }

@@ -63,6 +63,7 @@ type found struct {
 	h    header // when the header is in order, also of a damaged record
 	rec  []byte // header and meta, for a batch also the body; until the next call
 	why  string // not ok
+	body bool   // not ok, but only the body of a message or a piece of it
 }
 
 // next returns what comes next; io.EOF when no record follows. Then off is where the
@@ -85,20 +86,24 @@ func (s *scanner) next() (found, error) {
 		return f, err
 	}
 	s.off += f.size
-	if f.why = faults(&h, f.rec); f.why != "" {
-		f.ok = false
+	f.why = faults(&h, f.rec)
+	if f.why == "" && s.check && checksum(f.rec[headerSize+h.metaLen:]) != h.bodySum && h.flags&flagDamaged == 0 {
+		f.why, f.body = badBody, h.kind == kindPut || h.kind == kindChunk
 	}
+	f.ok = f.why == ""
 	return f, nil
 }
 
-// faults says what is wrong with a record, of which rec may lack the body.
+const badBody = "body does not match its checksum"
+
+// faults says what is wrong with a record but for the body of a message.
 func faults(h *header, rec []byte) string {
 	meta, body := rec[headerSize:headerSize+int(h.metaLen)], rec[headerSize+int(h.metaLen):]
 	if checksum(meta) != h.metaSum {
 		return "meta does not match its checksum"
 	}
-	if len(body) == int(h.bodyLen) && checksum(body) != h.bodySum && h.flags&flagDamaged == 0 {
-		return "body does not match its checksum"
+	if h.kind == kindBatch && checksum(body) != h.bodySum {
+		return badBody
 	}
 	var err error
 	switch h.kind {

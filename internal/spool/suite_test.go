@@ -51,8 +51,5 @@ func TestDiskInMemory(t *testing.T) {
 }
 
 func TestDisk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes to the real disk")
-	}
-	spooltest.Run(t, diskForm(func() vfs.FS { return vfs.OS{} }, func(t *testing.T) string { return t.TempDir() }))
+	spooltest.RunCases(t, diskForm(func() vfs.FS { return vfs.OS{} }, func(t *testing.T) string { return t.TempDir() }))
 }

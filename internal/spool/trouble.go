@@ -248,7 +248,7 @@ func (w *writer) publish() {
 
 // admit refuses what cannot be stored now.
 func (w *writer) admit(o *op) error {
-	if w.trouble != nil && o.kind != opSync {
+	if w.trouble != nil && (o.kind != opSync || o.mark) {
 		return fmt.Errorf("%s: %w", opNames[o.kind], w.trouble)
 	}
 	if o.kind != opPut && o.kind != opChunk {
@@ -272,5 +272,8 @@ func (w *writer) end() {
 	w.flush()
 	if w.trouble == nil && w.active != nil {
 		w.seal()
+	}
+	if len(w.win) > 0 {
+		w.d.lost = fmt.Errorf("close spool %s: %d octets of outcomes could not be stored: their messages will be delivered again: %w", w.d.dir, len(w.win), w.trouble)
 	}
 }

@@ -77,18 +77,36 @@ func (f *Front) Apply(l *policy.Listener) error {
 // nil.
 func (f *Front) Serve(l net.Listener) error {
 	if f.listener.Load().ProxyProtocol {
-		l = &proxyproto.Listener{
-			Listener:          l,
-			ReadHeaderTimeout: proxyTimeout,
-			ConnPolicy: func(proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
-				return proxyproto.REQUIRE, nil
-			},
-		}
+		l = proxied(l)
 	}
 	if err := f.server.Serve(l); !errors.Is(err, smtp.ErrServerClosed) {
 		return fmt.Errorf("listener %s: %w", f.listener.Load().Address, err)
 	}
 	return nil
+}
+
+// proxyListener is a listener whose connections begin with a PROXY header. It keeps the
+// deadline, which proxyproto.Listener hides, for the server to shed load with.
+type proxyListener struct {
+	proxyproto.Listener
+}
+
+func proxied(l net.Listener) net.Listener {
+	return &proxyListener{proxyproto.Listener{
+		Listener:          l,
+		ReadHeaderTimeout: proxyTimeout,
+		ConnPolicy: func(proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
+			return proxyproto.REQUIRE, nil
+		},
+	}}
+}
+
+// SetDeadline is that of the listener beneath.
+func (l *proxyListener) SetDeadline(t time.Time) error {
+	if d, ok := l.Listener.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+		return d.SetDeadline(t)
+	}
+	return errors.ErrUnsupported
 }
 
 // Sessions returns the number of connections open now.

@@ -315,7 +315,7 @@ func TestPressure(t *testing.T) {
 	smtptest.Play(t, c, hello+"C: MAIL FROM:<a@b.test>\nS: 250*\nC: RCPT TO:<c@d.test>\nS: 250*\n")
 	w.gate.Store(&mail.Reply{Code: 452, Enhanced: "4.3.1", Text: "full"})
 	smtptest.Play(t, c, "C: DATA\nS: 452 4.3.1 full\nC: MAIL FROM:<a@b.test>\nS: 452 4.3.1 full")
-	smtptest.Play(t, smtptest.Connect(t, w.addr), "S: 421 full\nclose")
+	smtptest.Play(t, smtptest.Connect(t, w.addr), "S: 421 4.3.1 full\nclose")
 	w.gate.Store(&mail.Reply{})
 	smtptest.Play(t, c, send("a@b.test", "c@d.test", `\r\nx\r\n`, "250*"))
 }

@@ -12,7 +12,7 @@
 // octets alone. In both \r \n \t \0 \\ and \xHH stand for octets. The other side's lines
 // may end in *, which stands for anything; "250-*" repeated as often as needed is
 // written "250-**". "close" expects that the connection ends, "close!" ends it, "tls"
-// begins TLS. Blank lines, and lines that begin with #, say nothing.
+// begins TLS, "wait 3s" lets time pass (virtual time, in a synctest bubble). Blank lines, and lines that begin with #, say nothing.
 //
 // Play takes the part of C: what C says is sent, what S says is expected. Serve takes
 // the part of S.
@@ -85,6 +85,11 @@ func (p *player) step(line string) error {
 		return p.conn.Close()
 	case "tls":
 		return p.startTLS()
+	}
+	if d, ok := strings.CutPrefix(line, "wait "); ok {
+		pause, err := time.ParseDuration(strings.TrimSpace(d))
+		time.Sleep(pause)
+		return err
 	}
 	if len(line) < 2 || line[0] != 'C' && line[0] != 'S' || line[1] != ':' && line[1] != '-' {
 		return errors.New("a line begins with C: S: C- or S-")
