@@ -300,3 +300,40 @@ func TestIndexForgets(t *testing.T) {
 		t.Errorf("%d counters, want %d", e.Counters(), len(live))
 	}
 }
+
+func TestNobodyBarges(t *testing.T) {
+	e := New()
+	own, _ := e.Counter(key("a", "b", "d"), 1, 0)
+	root, _ := e.Counter(Key{Option: "server"}, 2, 0)
+	path, other := []CounterID{own, root}, []CounterID{root}
+	var p, q, r Permit
+	e.Acquire(&p, path, Turn{Waiter: 1})
+	e.Acquire(&q, other, Turn{Waiter: 2})
+	e.Park(Turn{Waiter: 1}, own)
+	e.Park(Turn{Waiter: 3}, root)
+	e.SetLimit(root, 3, 0)
+	if b, ok := e.Acquire(&r, other, Turn{Waiter: 4}); ok || b != (Blocker{root, Queued}) {
+		t.Errorf("a newcomer passes one who waits: %v %v", b, ok)
+	}
+	e.SetLimit(root, 2, 0)
+	e.Return(&p)
+	// Its own counter lets 1 pass, but at the server 3 was there before.
+	w, from, ok := e.Next()
+	if !ok || w != 1 || from != own {
+		t.Fatalf("woken: %d from %d", w, from)
+	}
+	b, ok := e.Acquire(&r, path, Turn{Waiter: 1, From: from})
+	if ok || b != (Blocker{root, Queued}) {
+		t.Fatalf("let pass by its own counter it barges at the server: %v %v", b, ok)
+	}
+	e.Park(Turn{Waiter: 1, From: from}, root)
+	if w, from, _ = e.Next(); w != 3 || from != root {
+		t.Fatalf("woken: %d from %d", w, from)
+	}
+	if _, ok := e.Acquire(&r, other, Turn{Waiter: 3, From: from}); !ok {
+		t.Fatal("its turn, but refused")
+	}
+	if err := e.Verify([]int{0, 0, 2}); err != nil {
+		t.Error(err)
+	}
+}
