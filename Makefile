@@ -4,16 +4,20 @@
 SHELL       := /bin/bash
 export CGO_ENABLED ?= 0
 GO          ?= go
-VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
-BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+# The version comes from the commit, where there is a repository to ask.
+BUILDVCS    := $(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
+BUILD_FLAGS := -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w"
 
-.PHONY: help build test unit race blackbox check fmt soak tools clean
+.PHONY: help build run test unit race blackbox check fmt generate soak bench tools clean
 
 help: ## the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 build: ## build bin/sluice, a static binary
 	$(GO) build $(BUILD_FLAGS) -o bin/sluice ./cmd/sluice
+
+run: build ## start in the sandbox, send sample mail, show what arrived (RUN_ONCE=1: then stop)
+	@scripts/run.sh
 
 .NOTPARALLEL:
 test: tools check unit race blackbox ## everything that must pass
@@ -30,11 +34,17 @@ blackbox: tools build ## the built binary against real clients and receivers, a 
 soak: tools build ## the black-box tests with full counts
 	@scripts/gotest.sh soak ./tests/...
 
-check: tools ## format, vet, staticcheck, import arrows
+check: tools ## format, vet, staticcheck, import arrows, generated files
 	@scripts/check.sh
 
 fmt: tools ## format the Go files
-	.cache/bin/gofumpt -w cmd internal tests
+	.cache/bin/gofumpt -w cmd internal tests bench
+
+generate: ## write the parts of the manual that the program knows
+	@scripts/generate.sh
+
+bench: tools build ## measure beside Postfix, in network and mount namespaces of its own (root)
+	@bench/run.sh $(BENCH)
 
 tools: ## fetch the pinned tools and the Debian clients that tests use
 	@scripts/tools.sh

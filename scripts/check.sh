@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, vet, staticcheck and the import arrows.
+# Format, vet, staticcheck, the import arrows, and generated files that are up to date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 status=0
@@ -17,7 +17,7 @@ step() { # TITLE COMMAND...: prints the command's output only when it says somet
 
 formatted() {
   local files
-  files=$(.cache/bin/gofumpt -l cmd internal tests)
+  files=$(.cache/bin/gofumpt -l cmd internal tests bench)
   [ -z "$files" ] || { echo "not formatted (make fmt):"; echo "$files"; return 1; }
 }
 
@@ -25,4 +25,5 @@ step gofumpt formatted
 step vet go vet ./...
 step staticcheck .cache/bin/staticcheck ./...
 step "import arrows" go test ./internal/
+step "generated files" scripts/generate.sh --check
 exit $status

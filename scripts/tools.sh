@@ -26,7 +26,7 @@ apt_dir=$cache/tools/apt
 own_apt=(-o "Dir::State::lists=$apt_dir/lists" -o "Dir::Cache=$apt_dir/cache" -o Debug::NoLocking=1 -o APT::Sandbox::User=)
 
 missing_packages() { # OPTION...: the packages that smtp-source and swaks need and this machine lacks
-  apt-get "$@" install -s --no-install-recommends postfix swaks 2>/dev/null | awk '$1 == "Inst" {print $2}'
+  apt-get "$@" install -s --reinstall --no-install-recommends postfix swaks 2>/dev/null | awk '$1 == "Inst" {print $2}'
 }
 
 fetch_packages() { # unpacks them into .cache/tools/root
@@ -64,14 +64,12 @@ debian_tools() {
   local bin=$cache/tools/bin t
   [ -x "$bin/smtp-source" ] && [ -x "$bin/smtp-sink" ] && [ -x "$bin/swaks" ] && [ -e "$bin/.done" ] && return
   mkdir -p "$bin"
-  if PATH=$PATH:/usr/sbin command -v smtp-source smtp-sink swaks >/dev/null; then
-    for t in smtp-source smtp-sink swaks; do ln -sf "$(PATH=$PATH:/usr/sbin command -v "$t")" "$bin/$t"; done
+  echo "tools: smtp-source, smtp-sink and swaks" >&2
+  if ! command -v apt-get > /dev/null; then # not Debian: what is installed must do
+    for t in smtp-source smtp-sink swaks; do
+      ln -sf "$(PATH=$PATH:/usr/sbin command -v "$t" || { echo "tools: $t is missing: install postfix and swaks" >&2; exit 1; })" "$bin/$t"
+    done
   else
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
-      echo "tools: smtp-source, smtp-sink (postfix) and swaks are missing and this is no Debian: install them" >&2
-      exit 1
-    }
-    echo "tools: smtp-source, smtp-sink and swaks" >&2
     fetch_packages
     wrap smtp-source usr/sbin/smtp-source
     wrap smtp-sink usr/sbin/smtp-sink

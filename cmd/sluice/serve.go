@@ -61,7 +61,7 @@ func serve(g *globals, sandbox bool, log *slog.Logger, out io.Writer) error {
 		opts.Load = func() (*policy.Snapshot, []string, error) { return loadConfig(file) }
 		snap, warnings, err := opts.Load()
 		if err != nil {
-			return fmt.Errorf("configuration %s:\n%w", file, err)
+			return err // it names the file in every line
 		}
 		for _, w := range warnings {
 			log.Warn(w)
@@ -70,6 +70,7 @@ func serve(g *globals, sandbox bool, log *slog.Logger, out io.Writer) error {
 	}
 	if sandbox {
 		o := sink.SandboxOptions()
+		o.Status = "127.0.0.1:0"
 		opts.Sandbox = &o
 	}
 	// Signals first: one that comes while the spool is being recovered is not lost.
@@ -105,6 +106,7 @@ func announce(w io.Writer, s *server.Server, snap *policy.Snapshot, sandbox bool
 	fmt.Fprintf(w, "  accounting  %s\n", snap.Account.Directory)
 	if sandbox {
 		fmt.Fprintln(w, "  sandbox     every domain's mail goes to a built-in receiver; nothing leaves this machine")
+		fmt.Fprintf(w, "  receiver    http://%s says what it has seen\n", s.SandboxStatus())
 	}
 }
 

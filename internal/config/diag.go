@@ -62,7 +62,7 @@ func (ds Diagnostics) Err() error {
 	if lines == nil {
 		return nil
 	}
-	return fmt.Errorf("configuration: %s", strings.Join(lines, "\n"))
+	return fmt.Errorf("configuration:\n%s", strings.Join(lines, "\n"))
 }
 
 func (ds Diagnostics) sortBy(order map[string]int) {

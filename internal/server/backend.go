@@ -105,12 +105,10 @@ func (b backend) queuesOf(subject string) ([]string, error) {
 }
 
 func (b backend) queuesOfMessage(id mail.ID) ([]string, error) {
-	m, err := b.spool.Open(id)
+	env, err := b.spool.Envelope(id)
 	if err != nil {
 		return nil, b.noMessage(id.String(), err)
 	}
-	defer m.Close()
-	env := m.Envelope()
 	seen := map[string]bool{}
 	var names []string
 	for _, r := range env.Recipients {
@@ -138,14 +136,12 @@ func (b backend) Message(text string) (admin.Message, error) {
 	if err != nil {
 		return admin.Message{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
-	m, err := b.spool.Open(id)
+	env, err := b.spool.Envelope(id)
 	if err != nil {
 		return admin.Message{}, b.noMessage(text, err)
 	}
-	defer m.Close()
-	env := m.Envelope()
 	out := admin.Message{
-		ID: id.String(), Sender: env.Sender.String(), Size: m.Size(), Tenant: env.Tenant, Job: env.Job,
+		ID: id.String(), Sender: env.Sender.String(), Size: env.Size, Tenant: env.Tenant, Job: env.Job,
 		Received: time.Unix(0, env.Received).UTC().Format(time.RFC3339),
 	}
 	for _, r := range env.Recipients {

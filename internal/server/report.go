@@ -40,15 +40,14 @@ func (s *Server) report(a sched.Bounce) *spool.Report {
 }
 
 // original opens the message that a report is about. One whose content cannot be read is
-// reported on from its envelope alone, when an attempt carried that.
+// reported on from its envelope alone.
 func (s *Server) original(a *sched.Bounce) (env *mail.Envelope, content io.ReaderAt, release func()) {
 	m, err := s.spool.Open(a.Message)
 	if err == nil {
 		return m.Envelope(), m, m.Close
 	}
-	s.log.Error("read a message for the report about it", "message", a.Message.String(), "error", err)
-	if a.Attempt != nil {
-		env = a.Attempt.Envelope
+	if env, err = s.spool.Envelope(a.Message); err != nil {
+		s.log.Error("no report about a message that cannot be read", "error", err)
 	}
 	return env, nil, func() {}
 }

@@ -60,3 +60,12 @@ func (b *sandbox) dial(ctx context.Context, c *sched.Connect) (net.Conn, error) 
 	}
 	return d.DialContext(ctx, "tcp", b.address.String())
 }
+
+// SandboxStatus is the address at which an HTTP GET returns what the sandbox's receiver
+// has seen; empty without a sandbox.
+func (s *Server) SandboxStatus() string {
+	if s.sandbox == nil {
+		return ""
+	}
+	return s.sandbox.sink.StatusAddr()
+}

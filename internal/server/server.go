@@ -153,13 +153,12 @@ func (s *Server) openAccounts() error {
 
 // envelope reads the envelope of a live message; nil when it cannot be read.
 func (s *Server) envelope(id mail.ID) *mail.Envelope {
-	m, err := s.spool.Open(id)
+	env, err := s.spool.Envelope(id)
 	if err != nil {
-		s.log.Error("read an envelope for its accounting record", "message", id.String(), "error", err)
+		s.log.Error("read an envelope for its accounting record", "error", err)
 		return nil
 	}
-	defer m.Close()
-	return m.Envelope()
+	return env
 }
 
 func (s *Server) wall() time.Time { return time.Unix(0, s.opts.Clock.Wall()) }
@@ -181,6 +180,7 @@ func (s *Server) connect() error {
 	cfg := deliver.Config{
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
+		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
 		Now:  s.wall,
 	}
 	if s.sandbox != nil {

@@ -27,7 +27,7 @@ func Root() string {
 // build compiles the binary once for all tests of a run, the way `make build` does.
 var build = sync.OnceValues(func() (string, error) {
 	out := filepath.Join(Root(), "bin", "sluice-under-test")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", out, "./cmd/sluice")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", out, "./cmd/sluice")
 	cmd.Dir = Root()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if b, err := cmd.CombinedOutput(); err != nil {

@@ -74,6 +74,13 @@ func Check(s spool.Spool, env *mail.Envelope, content []byte) error {
 	if err := sameEnvelope(m.Envelope(), env); err != nil {
 		return err
 	}
+	alone, err := s.Envelope(env.ID)
+	if err != nil {
+		return err
+	}
+	if err := sameEnvelope(alone, env); err != nil {
+		return fmt.Errorf("read alone: %w", err)
+	}
 	got, err := Content(m)
 	if err != nil {
 		return err

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Measures sluice beside Postfix as Debian ships it, in a network, mount and process
+# namespace of its own: only loopback exists there, every port is free, and everything
+# ends with the script. Root is needed, for the namespaces and for Postfix's users.
+# Options go to the harness: bench/run.sh -h
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ "$(id -u)" = 0 ] || { echo "bench: needs root (namespaces, and Postfix runs as users of its own)" >&2; exit 1; }
+scripts/tools.sh
+[ -x bin/sluice ] || make -s build
+CGO_ENABLED=0 go build -o .cache/bin/bench ./bench
+exec unshare --net --mount --pid --fork --kill-child --mount-proc .cache/bin/bench "$@"
