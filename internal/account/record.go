@@ -65,7 +65,7 @@ func (r *Record) message(a *sched.Account, env *mail.Envelope) {
 	}
 	if env != nil {
 		r.Queued, r.Size, r.Sender = env.Received, env.Size, env.Sender.String()
-		r.Tenant, r.Job, r.EnvID = env.Tenant, env.Job, mail.DecodeXText(env.EnvID)
+		r.Tenant, r.Job, r.EnvID = env.Tenant, env.Job, env.EnvID
 		r.Protocol, r.Helo, r.Login, r.Listener = env.Source.Protocol, env.Source.Helo, env.Source.Login, env.Source.Listener
 		r.Client = env.Source.Client.Addr()
 	}

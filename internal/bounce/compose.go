@@ -134,7 +134,7 @@ func (r *report) subject() string {
 // status is the part for programs (RFC 3464 §2).
 func (r *report) status() {
 	r.field("Reporting-MTA", "dns; "+r.Hostname)
-	if id := mail.DecodeXText(r.Envelope.EnvID); id != "" {
+	if id := r.Envelope.EnvID; id != "" {
 		r.field("Original-Envelope-Id", id)
 	}
 	r.field("Arrival-Date", date(r.Envelope.Received))

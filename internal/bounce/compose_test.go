@@ -30,7 +30,7 @@ func input(content string) Input {
 			{Address: mail.Address{Local: "success", Domain: "one.test"}, Notify: mail.NotifySuccess | mail.NotifyDelay},
 			{Address: mail.Address{Local: "jürgen", Domain: "büro.test"}},
 		},
-		Received: noon - 3600e9, Size: int64(len(content)), EnvID: "QQ+3D1",
+		Received: noon - 3600e9, Size: int64(len(content)), EnvID: "QQ=1",
 	}
 	return Input{
 		ID: mail.NewID(noon/1e6, [10]byte{2}), Now: noon, Hostname: "mta1.example.com", Postmaster: "postmaster@example.com",

@@ -29,6 +29,9 @@ type Config struct {
 	Events func(sched.Event)
 	// Open opens a message of the spool.
 	Open func(mail.ID) (Message, error)
+	// Lost reports whether an error of Open, or of reading, says that the content is gone for
+	// good: such a message is refused, others are tried again. Nil: none is.
+	Lost func(error) bool
 	// TLS makes configurations; nil: one that trusts the system's roots.
 	TLS *smtp.ClientTLS
 	// OwnListener reports whether an address is one that this server listens on; nil: none
@@ -59,6 +62,9 @@ func New(cfg Config) *Agent {
 	}
 	if cfg.OwnListener == nil {
 		cfg.OwnListener = func(netip.AddrPort) bool { return false }
+	}
+	if cfg.Lost == nil {
+		cfg.Lost = func(error) bool { return false }
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

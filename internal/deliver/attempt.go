@@ -68,12 +68,16 @@ func endKind(err error) smtp.EndKind {
 // off ourselves, is not the receiver's doing.
 func (c *conn) outcomes(part sched.Deliver, tx *smtp.Transaction, err error) []mail.Outcome {
 	ours := tx.Unreadable != nil || endKind(err) == smtp.EndAborted
+	lost := tx.Unreadable != nil && c.agent.cfg.Lost(tx.Unreadable)
 	out := make([]mail.Outcome, len(part.Recipients))
 	for i := range out {
 		r := &tx.Results[i]
 		class := classify.Recipient(r.Reply, r.Ahead)
 		if ours && class == mail.ClassDeferred && r.Reply.Code == 0 {
 			class = mail.ClassLocal
+			if lost {
+				class, r.Reply.Enhanced = mail.ClassRefused, "5.3.0"
+			}
 		}
 		if class == mail.ClassDelivered {
 			c.delivered = true
@@ -89,9 +93,13 @@ func (c *conn) unopened(part sched.Deliver, started time.Time, err error) {
 		Enhanced: "4.3.0", Stage: mail.StageMail,
 		Text: fmt.Sprintf("open message %s: %v", part.Message, err),
 	}
+	class := mail.ClassLocal
+	if c.agent.cfg.Lost(err) {
+		class, rep.Enhanced = mail.ClassRefused, "5.3.0" // trying again cannot bring it back
+	}
 	out := make([]mail.Outcome, len(part.Recipients))
 	for i, r := range part.Recipients {
-		out[i] = mail.Outcome{Recipient: r, Class: mail.ClassLocal, Reply: rep}
+		out[i] = mail.Outcome{Recipient: r, Class: class, Reply: rep}
 	}
 	c.emit(sched.Attempted{
 		Conn: c.action.Conn, Part: part.Part, Outcomes: out,

@@ -89,7 +89,7 @@ func (m *Machine) shutGate(h, conn uint32, c *conn, reply mail.Reply) {
 		m.emit(Log{Level: Warn, Subject: g.subject, Text: fmt.Sprintf("new connections wait: %s", reply)})
 	}
 	g.reply, g.armed = reply, m.now
-	g.until = m.now + m.jitter(backoff(firstPause, longPause, g.level))
+	g.until = onTick(m.now + m.jitter(backoff(firstPause, longPause, g.level)))
 	m.wheel.cancel(&g.timer)
 	g.timer = m.wheel.set(g.until, timerGate, h)
 	if g.worn(m.now) {
@@ -136,13 +136,17 @@ func (m *Machine) nextWaked() bool {
 	}
 	p, _ := g.line.pop()
 	g.flush = max(g.flush-1, 0)
-	if m.queues.has(p.queue) {
-		if q := m.queues.at(p.queue); q.lane != 0 && q.gated && q.epoch == p.epoch {
-			m.unwait(p.queue)
-			m.kick(p.queue, 0)
-		}
+	if m.waitsHere(p) {
+		m.unwait(p.queue)
+		m.kick(p.queue, 0)
 	}
 	return true
+}
+
+// waitsHere reports whether a place in a line is still good.
+func (m *Machine) waitsHere(p gatePlace) bool {
+	q := m.queues.at(p.queue)
+	return q.lane != 0 && q.gated && q.epoch == p.epoch
 }
 
 func (m *Machine) freeGate(h uint32) {

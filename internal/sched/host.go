@@ -23,6 +23,7 @@ type place struct {
 	tlsFailed int64 // the same, for those who insist on TLS
 	noTLS     int64 // until then in clear where TLS is only wished for
 	reply     *mail.Reply
+	line      fifo[gatePlace] // queues that wait elsewhere because of it
 	timer     uint32
 	refs      int
 	conns     int
@@ -107,8 +108,41 @@ func (m *Machine) usePlace(h uint32, by int) {
 }
 
 func (m *Machine) placeTimer(h uint32) {
-	m.places.at(h).timer = noTimer
+	p := m.places.at(h)
+	p.timer = noTimer
+	m.wakePlace(h)
+	if until := max(p.failed, p.tlsFailed); until > m.now && p.line.len() > 0 {
+		p.timer = m.wheel.set(until, timerPlace, h)
+		return
+	}
 	m.usePlace(h, 0)
+}
+
+// missPlace has a queue that lines up elsewhere looked at again when a failed address
+// is to be tried again.
+func (m *Machine) missPlace(h, place uint32) {
+	p := m.places.at(place)
+	q := m.queues.at(h)
+	q.gated = true
+	p.line.push(gatePlace{h, q.epoch})
+	if p.timer == noTimer {
+		p.timer = m.wheel.set(max(p.failed, p.tlsFailed), timerPlace, place)
+	}
+}
+
+// wakePlace has all those looked at who missed an address.
+func (m *Machine) wakePlace(h uint32) {
+	p := m.places.at(h)
+	if p.line.len() == 0 {
+		return
+	}
+	line := p.line
+	p.line = fifo[gatePlace]{}
+	m.eachOf(line.len(), func(int) {
+		if x, ok := line.pop(); ok && m.waitsHere(x) {
+			m.replace(x.queue)
+		}
+	})
 }
 
 func (m *Machine) hostFor(k hostKey) uint32 {

@@ -128,7 +128,11 @@ func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint3
 	return h
 }
 
-func (m *Machine) setGroup(b uint32, group string) { m.names.bindings[b].group = strings.Clone(group) }
+func (m *Machine) setGroup(b uint32, group string) {
+	if x := &m.names.bindings[b]; x.group != group {
+		x.group = strings.Clone(group)
+	}
+}
 
 func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
 	key := queueKey{lane, tenant}

@@ -40,15 +40,14 @@ func (s *Server) report(a sched.Bounce) *spool.Report {
 }
 
 // original opens the message that a report is about. One whose content cannot be read is
-// reported on from its envelope alone, when an attempt carried that.
+// reported on from its envelope alone.
 func (s *Server) original(a *sched.Bounce) (env *mail.Envelope, content io.ReaderAt, release func()) {
 	m, err := s.spool.Open(a.Message)
 	if err == nil {
 		return m.Envelope(), m, m.Close
 	}
-	s.log.Error("read a message for the report about it", "message", a.Message.String(), "error", err)
-	if a.Attempt != nil {
-		env = a.Attempt.Envelope
+	if env, err = s.spool.Envelope(a.Message); err != nil {
+		s.log.Error("no report about a message that cannot be read", "error", err)
 	}
 	return env, nil, func() {}
 }
@@ -58,10 +57,7 @@ func (s *Server) bounceBinding(id mail.ID) (binding, group string) {
 	snap := s.policies.snapshot()
 	name := snap.BounceBinding
 	if g := snap.Groups[name]; g != nil {
-		candidates := make([]route.Candidate, 0, len(g.Bindings))
-		for _, b := range g.Bindings {
-			candidates = append(candidates, route.Candidate{Name: b, Weight: snap.Bindings[b].Weight})
-		}
+		candidates := members(snap, g)
 		if i := route.Pick(id, candidates); i >= 0 {
 			return candidates[i].Name, name
 		}
@@ -69,5 +65,5 @@ func (s *Server) bounceBinding(id mail.ID) (binding, group string) {
 	if snap.Bindings[name] != nil {
 		return name, ""
 	}
-	return "default", ""
+	return defaultBinding, ""
 }

@@ -153,13 +153,12 @@ func (s *Server) openAccounts() error {
 
 // envelope reads the envelope of a live message; nil when it cannot be read.
 func (s *Server) envelope(id mail.ID) *mail.Envelope {
-	m, err := s.spool.Open(id)
+	env, err := s.spool.Envelope(id)
 	if err != nil {
-		s.log.Error("read an envelope for its accounting record", "message", id.String(), "error", err)
+		s.log.Error("read an envelope for its accounting record", "error", err)
 		return nil
 	}
-	defer m.Close()
-	return m.Envelope()
+	return env
 }
 
 func (s *Server) wall() time.Time { return time.Unix(0, s.opts.Clock.Wall()) }
@@ -181,6 +180,7 @@ func (s *Server) connect() error {
 	cfg := deliver.Config{
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
+		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
 		Now:  s.wall,
 	}
 	if s.sandbox != nil {
@@ -211,11 +211,20 @@ func (s *Server) submit(env *mail.Envelope) {
 // recover submits what the spool holds from before.
 func (s *Server) recover() (int, error) {
 	n := 0
+	var orphans []sched.QueuePolicy
+	seen := map[pair]bool{}
 	err := s.spool.Recover(func(r spool.Recovered) error {
 		n++
+		for _, o := range s.adopt(&r) {
+			if p := (pair{o.Binding, o.Domain}); !seen[p] {
+				seen[p] = true
+				orphans = append(orphans, o)
+			}
+		}
 		s.driver.Submit(r.Envelope, r.States, true, s.policies.queue)
 		return nil
 	})
+	s.orphaned(orphans)
 	if err != nil {
 		return n, fmt.Errorf("recover the spool: %w", err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/config"
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
@@ -108,8 +110,14 @@ func stop(t *testing.T, s *Server) {
 // send hands one message in over SMTP.
 func send(t *testing.T, s *Server, id string, to ...string) {
 	t.Helper()
+	sendVia(t, s, id, "default", to...)
+}
+
+// sendVia names a binding.
+func sendVia(t *testing.T, s *Server, id, binding string, to ...string) {
+	t.Helper()
 	err := smtp.SendMail(s.Addresses(policy.ListenESMTP)[0], nil, "a@sender.test", to,
-		fmt.Appendf(nil, "From: a@sender.test\r\nSubject: %s\r\nMessage-ID: <%s@sender.test>\r\n\r\nHello.\r\n", id, id))
+		fmt.Appendf(nil, "X-Binding: "+binding+"\r\nFrom: a@sender.test\r\nSubject: %s\r\nMessage-ID: <%s@sender.test>\r\n\r\nHello.\r\n", id, id))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,5 +309,58 @@ func TestPortInUse(t *testing.T) {
 	}
 	if _, err := os.Stat(snap.Spool.Directory); err == nil {
 		t.Error("the spool was touched before the port was known to be free")
+	}
+}
+
+// A message whose content is damaged on disk is reported to its sender from the envelope
+// alone, once, instead of being tried until it expires.
+func TestDamagedContentIsReported(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("")
+	send(t, s, "m", "u@one.test") // nothing listens: deferred
+	until(t, "deferred", func() bool { return len(w.records("t")) == 1 })
+	stop(t, s)
+	w.flip("Hello.")
+
+	k := w.sink(sink.Options{})
+	s = w.start("")
+	b := backend{s}
+	if _, err := b.Operate(admin.Operation{Verb: "retry", Domain: "one.test"}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the report delivered", func() bool { return k.Report().Recipients.ByDomain["sender.test"] == 1 })
+	until(t, "queue empty", func() bool { return queued(s) == 0 })
+	if q := s.spool.Stats().Quarantined; q != 1 {
+		t.Errorf("%d records quarantined, want 1", q)
+	}
+	stop(t, s)
+	if b := w.records("b"); len(b) != 1 || !strings.Contains(b[0], ",a@sender.test,u@one.test,") || !strings.Contains(b[0], "5.3.0") {
+		t.Errorf("bounced records:\n%s", strings.Join(b, ""))
+	}
+}
+
+// flip changes one octet of a text wherever it stands in the spool.
+func (w *world) flip(text string) {
+	w.t.Helper()
+	files, err := filepath.Glob(filepath.Join(w.dir, "spool", "*"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n := 0
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // a directory
+		}
+		if i := bytes.Index(b, []byte(text)); i >= 0 {
+			n++
+			b[i] ^= 1
+			if err := os.WriteFile(f, b, 0o600); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	if n == 0 {
+		w.t.Fatalf("%q is nowhere in the spool", text)
 	}
 }

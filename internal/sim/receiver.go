@@ -86,6 +86,7 @@ type conn struct {
 	parts   []sched.Deliver // in progress first
 	keys    []string        // of the referee
 	up      bool
+	busy    bool // inside a transaction
 	ending  bool // the driver has been told to end it, or the receiver has
 	counted bool // by the receiver
 	class   sched.ConnectClass
@@ -203,7 +204,7 @@ func (w *World) deliver(a sched.Deliver) {
 
 // transact carries out the first part of a connection.
 func (w *World) transact(c *conn) {
-	if c.ending || len(c.parts) == 0 {
+	if c.ending || c.busy || len(c.parts) == 0 {
 		return
 	}
 	if w.behaves(c.recv, Drops) {
@@ -212,13 +213,15 @@ func (w *World) transact(c *conn) {
 	}
 	d := c.parts[0]
 	dies := w.behaves(c.recv, Dies)
+	c.busy = true
 	w.after(0, func() { w.want(c) })
 	w.after(w.vary(c.recv.Latency), func() {
+		c.busy = false
 		w.judge(c, d, dies)
 		switch {
 		case dies, c.ending:
 			w.endBy(c)
-		case len(c.parts) > 0:
+		default:
 			w.transact(c)
 		}
 	})
@@ -260,7 +263,7 @@ func (w *World) close(a sched.Close) {
 		if c.ending {
 			return
 		}
-		busy := len(c.parts) > 0 && a.How == sched.CloseAfterMessage
+		busy := c.busy && a.How == sched.CloseAfterMessage
 		c.class = sched.ConnectOK
 		if a.How == sched.CloseAbort {
 			c.class = sched.ConnectAborted

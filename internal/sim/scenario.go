@@ -34,7 +34,7 @@ import (
 //	configure suspend one.test                       suspend_delivery by a reload; configure resume
 //	trouble ip-1 address                             address, files, ports, route, none
 //	spool sick | healthy
-//	crash
+//	crash down 6h                                    without "down": starts again at once
 //	stop
 //	run 1m
 //	expect delivered 100                             also bounced, expired, deferred, delays, twice, messages, connections
@@ -114,7 +114,11 @@ func (w *World) sentence(words []string, line int) error {
 	case "spool":
 		w.Spool(s.word() == "healthy")
 	case "crash":
-		w.Crash()
+		down := time.Duration(0)
+		if s.is("down") {
+			down = s.duration()
+		}
+		w.Crash(down)
 	case "stop":
 		w.step(sched.Stop{})
 		w.stopped = true

@@ -212,14 +212,9 @@ func (c *Client) putNotify(n mail.Notify) {
 	}
 }
 
-// putXtext writes s as xtext (RFC 3461 §4). An ENVID that came by SMTP is xtext already
-// and goes on unchanged; one that came by a header field is encoded here.
+// putXtext writes s as xtext (RFC 3461 §4).
 func (c *Client) putXtext(s string) {
 	const hex = "0123456789ABCDEF"
-	if validXtext([]byte(s)) {
-		c.put(s)
-		return
-	}
 	o := c.buffer()
 	for i := range len(s) {
 		b := s[i]

@@ -299,7 +299,7 @@ func TestClientParameters(t *testing.T) {
 		S: 250-AUTH PLAIN LOGIN
 		S: 250-LIMITS RCPTMAX=10
 		S: 250 SIZE
-		C: MAIL FROM:<sender@a.test> SIZE=10 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c
+		C: MAIL FROM:<sender@a.test> SIZE=10 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2B2B+20c
 		S: 250 ok
 		C: RCPT TO:<ü@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@b.test
 		S: 251 will forward
@@ -318,7 +318,7 @@ func TestClientParameters(t *testing.T) {
 	}
 	tx := transaction(inMemory("ü: ü\r\n\r\n"), "ü@b.test", "y@b.test")
 	e := tx.Envelope
-	e.EightBit, e.SMTPUTF8, e.Ret, e.EnvID = true, true, mail.RetHeaders, "a+b c"
+	e.EightBit, e.SMTPUTF8, e.Ret, e.EnvID = true, true, mail.RetHeaders, "a+2B c"
 	e.Recipients[0].Notify = mail.NotifySuccess | mail.NotifyDelay
 	e.Recipients[0].ORcpt = "rfc822;x+2By@b.test"
 	e.Recipients[1].Notify = mail.NotifyNever

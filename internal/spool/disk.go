@@ -193,7 +193,10 @@ func (d *Disk) poke() {
 // Commit implements Spool.
 func (d *Disk) Commit(b Batch, done func(error)) {
 	if !d.enqueue(&op{kind: opBatch, batch: b, done: done}) {
-		done(fmt.Errorf("store outcomes: %w", ErrClosed))
+		go func() { // not from the caller's goroutine, and after all that came before
+			<-d.committed
+			done(fmt.Errorf("store outcomes: %w", ErrClosed))
+		}()
 	}
 }
 

@@ -120,6 +120,15 @@ func (s *Memory) Open(id mail.ID) (Message, error) {
 	return m, nil
 }
 
+// Envelope implements Spool.
+func (s *Memory) Envelope(id mail.ID) (*mail.Envelope, error) {
+	m, err := s.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	return m.Envelope(), nil
+}
+
 // Recover implements Spool. Order is that of the IDs, whose time comes first.
 func (s *Memory) Recover(yield func(Recovered) error) error {
 	s.mu.Lock()

@@ -52,6 +52,48 @@ func (d *Disk) Open(id mail.ID) (Message, error) {
 	return m, nil
 }
 
+// Envelope implements Spool. It reads and checks the envelope alone.
+func (d *Disk) Envelope(id mail.ID) (*mail.Envelope, error) {
+	if m := d.cache.get(id); m != nil {
+		return m.Envelope(), nil
+	}
+	env, err := d.readEnvelope(id)
+	if err != nil {
+		return nil, fmt.Errorf("read the envelope of message %s: %w", id, err)
+	}
+	return env, nil
+}
+
+func (d *Disk) readEnvelope(id mail.ID) (*mail.Envelope, error) {
+	d.mu.Lock()
+	e := d.cat.alive(id)
+	if d.closed || e == nil {
+		closed := d.closed
+		d.mu.Unlock()
+		if closed {
+			return nil, ErrClosed
+		}
+		return nil, ErrNotFound
+	}
+	put, rec := e.put, make([]byte, headerSize+int(e.metaLen))
+	seg := d.cat.segments[put.seg]
+	seg.pins++
+	d.mu.Unlock()
+	defer d.unpin(seg)
+	if _, err := seg.file.ReadAt(rec, int64(put.off)); err != nil && err != io.EOF {
+		return nil, err
+	}
+	h, ok := decodeHeader(rec)
+	if !ok || h.kind != kindPut || h.id != id || checksum(rec[headerSize:]) != h.metaSum {
+		return nil, ErrDamaged
+	}
+	_, rest, err := decodePutMeta(rec[headerSize:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return decodeEnvelope(id, rest)
+}
+
 // locate finds a message and pins its segments.
 func (d *Disk) locate(id mail.ID) (*where, error) {
 	d.mu.Lock()

@@ -36,6 +36,9 @@ type Spool interface {
 	// Open returns a live message for reading: ErrNotFound, ErrDamaged or a read error.
 	// The message stays readable until Close, even if it is finished meanwhile.
 	Open(id mail.ID) (Message, error)
+	// Envelope returns the envelope of a live message, also of one whose content is damaged.
+	// Errors as for Open.
+	Envelope(id mail.ID) (*mail.Envelope, error)
 	// Recover yields every live message once, oldest first, before the first Create or
 	// Commit. An error of yield ends it and is returned.
 	Recover(yield func(Recovered) error) error
