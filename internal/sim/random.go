@@ -185,7 +185,7 @@ func (w *World) Settle() error {
 	if w.failure != nil {
 		return w.failure
 	}
-	if err := w.m.CheckInvariants(); err != nil {
+	if err := w.machine().CheckInvariants(); err != nil {
 		w.fail("at the end: %v", err)
 	}
 	if t := w.m.Totals(w.now); t.Messages+t.Parts+t.Queues+t.Connections > 0 {

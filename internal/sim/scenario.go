@@ -23,6 +23,7 @@ import (
 //	limit server_max_outbound_connections * 100 reserve 10
 //	files 50                                         the open-file limit
 //	binding ip-1 group pool weight 2
+//	remove ip-1                                      a reload drops it
 //	tenant shop weight 3
 //	option max_deliveries_per_connection 20
 //	domain one.test mx 10 mx1.one.test 20 mx2.one.test
@@ -83,6 +84,9 @@ func (w *World) sentence(words []string, line int) error {
 		w.Reload()
 	case "binding":
 		w.sayBinding(s)
+	case "remove":
+		w.bindingOf(s.word()).gone = true
+		w.Reload()
 	case "tenant":
 		if w.rules.tenants == nil {
 			w.rules.tenants = map[string]int{}
