@@ -29,11 +29,12 @@ import (
 //	domain one.test mx 10 mx1.one.test 20 mx2.one.test
 //	dns one.test fails deferred                      deferred, refused, local; works again: dns one.test works
 //	addresses mx1.one.test 2
+//	address mx1.one.test 2001:db8::1                 one more
 //	receiver mx1.one.test latency 5ms bears 20 refuses from 10s to 20s
 //	submit 100 messages to one.test every 10ms via ip-1 tenant shop recipients 3
 //	suspend one.test | binding:ip-1 | *              also resume, retry
 //	configure suspend one.test                       suspend_delivery by a reload; configure resume
-//	trouble ip-1 address                             address, files, ports, route, none
+//	trouble ip-1 address                             address, files, ports, route, route6, none
 //	spool sick | healthy
 //	crash down 6h                                    without "down": starts again at once
 //	stop
@@ -105,6 +106,11 @@ func (w *World) sentence(words []string, line int) error {
 		for n := s.number(); len(r.Addresses) < n; {
 			r.Addresses = append(r.Addresses, netip.AddrFrom4([4]byte{198, 19, byte(len(w.receivers)), byte(len(r.Addresses))}))
 		}
+	case "address":
+		r := w.Receiver(s.word())
+		a, err := netip.ParseAddr(s.word())
+		s.note(err)
+		r.Addresses = append(r.Addresses, a)
 	case "receiver":
 		w.sayReceiver(s)
 	case "submit":
@@ -303,10 +309,12 @@ func (w *World) sayConfigure(s *sentence) {
 
 func (w *World) sayTrouble(s *sentence) {
 	b := w.bindingOf(s.word())
+	what, only6 := strings.CutSuffix(s.word(), "6")
+	b.only6 = only6
 	class, ok := map[string]sched.ConnectClass{
 		"address": sched.ConnectLocalAddress, "files": sched.ConnectLocalFiles,
 		"ports": sched.ConnectLocalPorts, "route": sched.ConnectLocalRoute, "none": sched.ConnectOK,
-	}[s.word()]
+	}[what]
 	if b.trouble = class; !ok {
 		s.wrong("address, files, ports, route or none")
 	}
