@@ -18,7 +18,7 @@ func TestRandomWorlds(t *testing.T) {
 		try(t, seed)
 		return
 	}
-	first, n, until := uint64(1), uint64(50), time.Now().Add(3*time.Second)
+	first, n, until := uint64(1), uint64(50), time.Now().Add(2*time.Second)
 	if s := os.Getenv("SLUICE_SOAK"); s != "" {
 		var err error
 		if first, err = strconv.ParseUint(s, 10, 64); err != nil {
