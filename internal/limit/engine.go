@@ -13,6 +13,7 @@ type counter struct {
 	waiting int32 // tickets on it
 	poor    int32 // of these, of waiters that hold nothing
 	reps    int32 // waiters it has let pass that now wait on a counter which covers it
+	poorRep int32 // of these, such that hold nothing
 	closing int32 // permits on it whose connections are on their way out
 	refs    int32 // cached paths that name it
 	list    uint32
@@ -23,13 +24,13 @@ type counter struct {
 }
 
 // room is how many grants the counter has left for a waiter, beyond what its
-// representatives will take. poor: for one that holds nothing.
+// representatives will take. poor: for one that holds nothing; others that wait further
+// on do not stand in its way, because there may be a reserve there for it alone.
 func (c *counter) room(poor bool) int32 {
-	r := c.limit - c.used - c.reps
 	if poor {
-		r += c.reserve
+		return c.limit + c.reserve - c.used - c.poorRep
 	}
-	return r
+	return c.limit - c.used - c.reps
 }
 
 func (c *counter) full(poor bool) bool {

@@ -13,6 +13,7 @@ type waiter struct {
 	first uint32 // its tickets
 	via   [maxVia]CounterID
 	nvia  uint8
+	poor  bool // as which it is counted there
 }
 
 // ticket is the place of one waiter in the line of one counter.
@@ -34,20 +35,24 @@ func (e *Engine) Park(t Turn, blockers ...CounterID) {
 	w := e.waiterAt(t.Waiter)
 	e.leaveLines(t.Waiter)
 	one := len(blockers) == 1
+	if w.nvia > 0 && w.poor != t.Poor {
+		e.dropVia(t.Waiter)
+	}
+	w.poor = t.Poor
 	n := uint8(0)
 	for _, v := range w.via[:w.nvia] {
 		if one && v != blockers[0] && e.keys[blockers[0]].covers(&e.keys[v]) {
 			w.via[n] = v
 			n++
 		} else {
-			e.unrep(v)
+			e.unrep(v, w.poor)
 		}
 	}
 	w.nvia = n
 	if t.From != 0 && one && n < maxVia && blockers[0] != t.From && e.keys[blockers[0]].covers(&e.keys[t.From]) {
 		w.via[n] = t.From
 		w.nvia++
-		e.counters[t.From].reps++
+		e.counters[t.From].rep(t.Poor, 1)
 		e.charge(t.From, t.Tenant)
 	}
 	for _, b := range blockers {
@@ -121,7 +126,7 @@ func (e *Engine) pick(c *counter) uint32 {
 // push puts a counter on the work list if it has somebody to serve.
 func (e *Engine) push(id CounterID) {
 	c := &e.counters[id]
-	if c.listed || c.waiting == 0 || c.room(c.poor > 0) <= 0 {
+	if c.listed || c.waiting == 0 || c.room(false) <= 0 && (c.poor == 0 || c.room(true) <= 0) {
 		return
 	}
 	c.listed = true
@@ -142,7 +147,7 @@ func (e *Engine) settle(t Turn) {
 		e.leaveLines(t.Waiter)
 		w := &e.waiters[t.Waiter]
 		for _, v := range w.via[:w.nvia] {
-			e.counters[v].reps-- // the grant's own use takes its place at once
+			e.counters[v].rep(w.poor, -1) // the grant's own use takes its place at once
 		}
 		e.pushAll(w)
 	}
@@ -164,12 +169,19 @@ func (e *Engine) dropVia(id WaiterID) {
 	n := w.nvia
 	w.nvia = 0
 	for _, v := range w.via[:n] {
-		e.unrep(v)
+		e.unrep(v, w.poor)
 	}
 }
 
-func (e *Engine) unrep(v CounterID) {
-	e.counters[v].reps--
+func (c *counter) rep(poor bool, by int32) {
+	c.reps += by
+	if poor {
+		c.poorRep += by
+	}
+}
+
+func (e *Engine) unrep(v CounterID, poor bool) {
+	e.counters[v].rep(poor, -1)
 	e.push(v)
 	e.collect(v)
 }
@@ -201,14 +213,13 @@ func (e *Engine) lineUp(t Turn, id CounterID) {
 	w := &e.waiters[t.Waiter]
 	e.seq++
 	c := &e.counters[id]
-	poor := t.Poor && c.reserve > 0
-	e.tickets[k] = ticket{seq: e.seq, waiter: t.Waiter, counter: id, more: w.first, tenant: t.Tenant, poor: poor}
+	e.tickets[k] = ticket{seq: e.seq, waiter: t.Waiter, counter: id, more: w.first, tenant: t.Tenant, poor: t.Poor}
 	w.first = k
 	if c.list == 0 {
 		c.list = e.allocList()
 	}
 	c.waiting++
-	if poor {
+	if t.Poor {
 		c.poor++
 	}
 	e.enqueue(&e.lists[c.list], k)

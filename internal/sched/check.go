@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/sluice-mta/sluice/internal/limit"
-	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // CheckInvariants recounts everything from the lists of connections and parts and
@@ -141,11 +140,11 @@ func (m *Machine) checkWaiters() error {
 		if l.route == nil || l.route.asking {
 			continue // the answer brings it on
 		}
-		if q.serving > 0 && (l.route.class != mail.ClassDelivered || m.allFailed(m.now, l)) {
-			continue // the end of its connections does
+		if q.serving > 0 && q.leaning {
+			continue
 		}
 		b, d := m.laneNames(l)
-		return fmt.Errorf("queue %s/%s has %d ready parts and %d of %d connections, and waits for nothing", d, b, q.ready.n, q.serving, m.wanted(q, l))
+		return fmt.Errorf("queue %s/%s has %d ready parts and %d of %d connections, and waits for nothing; hosts %+v", d, b, q.ready.n, q.serving, m.wanted(q, l), m.hostViews(m.now, l))
 	}
 	return nil
 }
@@ -165,15 +164,23 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if g := m.hosts.at(hosts[i].host).gate; g != 0 && m.gates.at(g).closed(m.now) {
+			if m.closedGate(l, hosts[i].host, a.place) != 0 {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}
 			if _, ok := m.limits.Check(a.path, turn); ok {
 				b, d := m.laneNames(l)
-				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5)", d, b, m.label(q.waitOn))
+				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(a.path))
 			}
 		}
 	}
 	return nil
+}
+
+func (m *Machine) pathText(path []limit.CounterID) string {
+	text := ""
+	for _, id := range path {
+		text += fmt.Sprintf("%s %+v; ", m.label(id), m.limits.State(id))
+	}
+	return text
 }

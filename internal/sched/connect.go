@@ -37,6 +37,7 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 	}
 	turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: from}
 	hosts := l.route.hosts
+	m.missed = m.missed[:0]
 	for i := 0; i < len(hosts); {
 		j := i + 1
 		for j < len(hosts) && hosts[j].preference == hosts[i].preference {
@@ -69,10 +70,11 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 		for k := rh.from; k < rh.to; k++ {
 			a := &l.route.addrs[k]
 			if m.failedUntil(a.place, rh.tls) > m.now {
+				m.missed = append(m.missed, a.place)
 				continue
 			}
 			healthy = true
-			if g := m.hosts.at(rh.host).gate; g != 0 && m.gates.at(g).closed(m.now) {
+			if g := m.closedGate(l, rh.host, a.place); g != 0 {
 				m.shut = append(m.shut, g)
 				continue
 			}
@@ -88,6 +90,17 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 		}
 	}
 	return base, healthy
+}
+
+// closedGate is the gate that keeps a lane from an address at this moment, 0 if none.
+func (m *Machine) closedGate(l *lane, host, place uint32) uint32 {
+	b := &m.names.bindings[l.key.binding]
+	for _, g := range [...]uint32{b.family[family(m.places.at(place))], m.hosts.at(host).gate} {
+		if g != 0 && m.gates.at(g).closed(m.now) {
+			return g
+		}
+	}
+	return 0
 }
 
 func isOwn(a *routeAddr, id limit.CounterID) bool {
@@ -171,13 +184,16 @@ func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
 		for _, g := range m.shut {
 			m.waitGate(h, g)
 		}
+		for _, p := range m.missed {
+			m.missPlace(h, p)
+		}
 	}
 	if len(m.full) == 0 {
 		m.limits.Cancel(turn.Waiter)
 		return
 	}
 	m.limits.Park(turn, m.full...)
-	if q.waitOn == 0 && !q.gated {
+	if q.waitOn == 0 && len(m.shut) == 0 {
 		q.since = m.now
 	}
 	q.waitOn = m.limits.WaitsOn(turn.Waiter)
@@ -216,6 +232,8 @@ func (m *Machine) connected(ev *Connected) {
 	if ev.TLS {
 		p.tlsFailed, p.noTLS = 0, 0
 	}
+	m.wakePlace(c.place)
+	m.touch(c.queue)
 	m.gateOpens(h, c)
 	if c.retiring {
 		m.hangUp(h, CloseNow)
@@ -267,7 +285,7 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 	if *until <= m.now {
 		m.emit(Log{Level: Warn, Subject: "host " + p.key.host, Text: fmt.Sprintf("%v failed: %s; tried again in %v", p.key.addr, reply, l.policy.HostFailureRetry)})
 	}
-	*until = m.now + int64(l.policy.HostFailureRetry)
+	*until = onTick(m.now + int64(l.policy.HostFailureRetry))
 	r := reply
 	p.reply = &r
 }

@@ -73,9 +73,11 @@ type Machine struct {
 	stopping    bool
 	held        bool // hand-outs are held back by sick or by the backlog
 
-	cand []choice // scratch of choose
-	full []limit.CounterID
-	shut []uint32
+	// What choose found last.
+	cand   []choice
+	full   []limit.CounterID // of hosts that are full
+	shut   []uint32          // gates of hosts that are busy
+	missed []uint32          // addresses that have failed
 
 	partAt, queueAt, laneAt, connAt func(h uint32) (prev, next *uint32)
 }
@@ -223,7 +225,7 @@ func (m *Machine) touch(h uint32) {
 // askWake asks for the next Tick if an earlier one does not stand.
 func (m *Machine) askWake() {
 	at := m.wheel.next()
-	if m.visits == 0 {
+	if m.visits <= 0 {
 		at = m.now
 	}
 	if at < m.wake {

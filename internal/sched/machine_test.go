@@ -3,6 +3,7 @@ package sched
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -264,5 +265,114 @@ func TestExpiryWithoutAnyPath(t *testing.T) {
 	}
 	if s := r.Totals(r.now); s.Messages+s.Parts+s.Queues != 0 {
 		t.Errorf("something is left: %+v", s)
+	}
+}
+
+func TestRecoveryClampsTimes(t *testing.T) {
+	r := newRig(t)
+	p := testPolicy(bd(2))
+	r.step(Submitted{
+		Message: mail.NewID(1, [10]byte{}), Received: r.now + 365*24*3600*sec, Recovered: true,
+		Parts: []SubmittedPart{{Binding: "default", Domain: "one.test", Policy: p, Recipients: []int{0}, Due: r.now + 365*24*3600*sec, Attempts: 3}},
+	})
+	if v, ok := r.Queue(r.now, "one.test", "default", ""); !ok || v.Oldest != 0 || v.Queued != 1 {
+		t.Errorf("its age is not clamped: %+v", v)
+	}
+	if n := len(find[Resolve](r.wait(12*time.Hour + time.Second))); n != 1 {
+		t.Errorf("not tried within max_retry_interval")
+	}
+}
+
+func TestNamesAndPages(t *testing.T) {
+	r := newRig(t)
+	p := testPolicy(bd(2))
+	for i := range 25 {
+		r.submit(p, fmt.Sprintf("d%d.test", i), 1)
+		r.resolve(fmt.Sprintf("d%d.test", i), mx("mx.test", 10, "192.0.2.1"))
+	}
+	domains, hosts := map[string]bool{}, map[string]bool{}
+	for cursor := ""; ; {
+		page, next := r.Names(cursor, 10)
+		for _, n := range page {
+			if n.Host != "" {
+				hosts[n.Host] = true
+			} else {
+				domains[n.Domain] = true
+			}
+		}
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	if len(domains) != 25 || len(hosts) != 1 {
+		t.Errorf("%d domains, hosts %v", len(domains), hosts)
+	}
+	rows := 0
+	for cursor := ""; ; {
+		page, next := r.Queues(r.now, cursor, 7)
+		rows += len(page)
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	if rows != 25 {
+		t.Errorf("%d queues in pages", rows)
+	}
+	if v, ok := r.Domain(r.now, "d3.test"); !ok || len(v.Queues) != 1 || len(v.Hosts) != 1 || v.Conns != 1 {
+		t.Errorf("domain %+v", v)
+	}
+	if v, ok := r.Binding("default"); !ok || v.Conns != 25 || len(v.Domains) != 25 || v.Ready != 25 {
+		t.Errorf("binding %+v", v)
+	}
+	if _, ok := r.Explain(r.now, "nobody.test/default"); ok {
+		t.Error("explains a queue that is not there")
+	}
+}
+
+func TestExplainSays(t *testing.T) {
+	r := newRig(t)
+	p := testPolicy(bd(2), server(1, 0))
+	p.Limits[1].Origin = policy.Origin{Stanza: "global", File: "sluice.conf", Line: 3}
+	say := func(want string) {
+		t.Helper()
+		if x, _ := r.Explain(r.now, "one.test/default"); !strings.Contains(x.State, want) {
+			t.Errorf("it says %q, want %q", x.State, want)
+		}
+	}
+	r.submit(p, "zero.test", 1)
+	r.resolve("zero.test")
+	r.submit(p, "one.test", 1)
+	say("resolving")
+	r.resolve("one.test")
+	say("waits for a connection slot: server_max_outbound_connections server, 1 of 1 in use")
+	r.wait(3 * time.Second)
+	x, _ := r.Explain(r.now, "one.test/default")
+	if w := x.WaitingOn; w == nil || w.File != "sluice.conf" || w.Line != 3 || w.Waiters != 1 || r.now-w.SinceAt != 3*sec {
+		t.Errorf("waits on %+v", w)
+	}
+	if got := x.Waited["server_max_outbound_connections server"]; got != 3 {
+		t.Errorf("has waited %v", x.Waited)
+	}
+	r.step(Operator{Verb: Suspend, Domain: "one.test", By: "ann"})
+	say("suspended by ann")
+	r.step(Operator{Verb: Resume, By: "ann"})
+	say("waits for a connection slot")
+	r.step(StoreFailed{})
+	say("cannot be written")
+	r.step(StoreFailed{Healthy: true})
+	say("waits for a connection slot")
+}
+
+func TestForgottenRecipientIsDeferred(t *testing.T) {
+	r := newRig(t)
+	r.submit(testPolicy(bd(1)), "one.test", 3)
+	c := only[Connect](t, r.resolve("one.test"))
+	r.step(Connected{Conn: c.Conn})
+	d := only[Deliver](t, r.step(Wants{c.Conn, 1}))
+	s := only[Persist](t, r.step(Attempted{Conn: c.Conn, Part: d.Part, Outcomes: []mail.Outcome{
+		{Recipient: 2, Class: mail.ClassDelivered}, {Recipient: 7, Class: mail.ClassDelivered}, {Recipient: 0, Class: mail.ClassDelivered},
+	}}))
+	if len(s.States) != 3 || s.States[2].Index != 1 || s.States[2].Status != mail.Pending {
+		t.Errorf("states %+v", s.States)
 	}
 }

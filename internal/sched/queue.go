@@ -28,6 +28,7 @@ type queue struct {
 	waits          *waits
 	dirty          bool
 	gated          bool // waits for a gate
+	leaning        bool // nothing new can be opened: it leans on the connections it has, whose next event brings it on
 }
 
 // remember keeps a reply to be shown, not more than a line of it.
@@ -52,6 +53,7 @@ func (m *Machine) kick(h uint32, from limit.CounterID) {
 		m.noteWait(q) // Next has taken it out of its lines
 	}
 	l := m.lanes.at(q.lane)
+	q.leaning = false
 	m.handOut(q, l)
 	switch {
 	case q.ready.n == 0, m.stopping, m.held:
@@ -82,6 +84,7 @@ func (m *Machine) kick(h uint32, from limit.CounterID) {
 func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
 	q := m.queues.at(h)
 	if q.serving > 0 || q.ready.n == 0 {
+		q.leaning = true
 		return
 	}
 	m.fail(q.ready.head, class, reply)

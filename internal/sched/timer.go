@@ -45,6 +45,10 @@ func ticks(at int64) int64 {
 	return min((max(at, 0)+1<<tickBits-1)>>tickBits, maxTick)
 }
 
+// onTick rounds a time up to the tick at which a timer for it fires, so that what
+// holds until then and the timer that ends it agree.
+func onTick(at int64) int64 { return ticks(at) << tickBits }
+
 // set starts a timer for the time at.
 func (w *wheel) set(at int64, kind timerKind, ref uint32) uint32 {
 	h := w.timers.alloc()

@@ -211,11 +211,20 @@ func (s *Server) submit(env *mail.Envelope) {
 // recover submits what the spool holds from before.
 func (s *Server) recover() (int, error) {
 	n := 0
+	var orphans []sched.QueuePolicy
+	seen := map[pair]bool{}
 	err := s.spool.Recover(func(r spool.Recovered) error {
 		n++
+		for _, o := range s.adopt(&r) {
+			if p := (pair{o.Binding, o.Domain}); !seen[p] {
+				seen[p] = true
+				orphans = append(orphans, o)
+			}
+		}
 		s.driver.Submit(r.Envelope, r.States, true, s.policies.queue)
 		return nil
 	})
+	s.orphaned(orphans)
 	if err != nil {
 		return n, fmt.Errorf("recover the spool: %w", err)
 	}

@@ -110,8 +110,14 @@ func stop(t *testing.T, s *Server) {
 // send hands one message in over SMTP.
 func send(t *testing.T, s *Server, id string, to ...string) {
 	t.Helper()
+	sendVia(t, s, id, "default", to...)
+}
+
+// sendVia names a binding.
+func sendVia(t *testing.T, s *Server, id, binding string, to ...string) {
+	t.Helper()
 	err := smtp.SendMail(s.Addresses(policy.ListenESMTP)[0], nil, "a@sender.test", to,
-		fmt.Appendf(nil, "From: a@sender.test\r\nSubject: %s\r\nMessage-ID: <%s@sender.test>\r\n\r\nHello.\r\n", id, id))
+		fmt.Appendf(nil, "X-Binding: "+binding+"\r\nFrom: a@sender.test\r\nSubject: %s\r\nMessage-ID: <%s@sender.test>\r\n\r\nHello.\r\n", id, id))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ type books struct {
 
 type fate struct {
 	arrived  map[int]int
-	final    map[int]bool // accounted: delivered or bounced
+	final    map[int]bool // an accounting record says delivered or bounced
+	booked   map[int]bool // and it is written
 	finished bool
 	rcpt     int
 }
@@ -42,7 +43,7 @@ func (b *books) reset() {
 func (b *books) of(id mail.ID) *fate { return b.fate[id] }
 
 func (b *books) accept(id mail.ID, rcpt int) {
-	b.fate[id] = &fate{arrived: map[int]int{}, final: map[int]bool{}, rcpt: rcpt}
+	b.fate[id] = &fate{arrived: map[int]int{}, final: map[int]bool{}, booked: map[int]bool{}, rcpt: rcpt}
 	b.order = append(b.order, id)
 }
 
@@ -75,7 +76,14 @@ func (w *World) record(a sched.Account) {
 			f.final[o.Recipient] = true
 		}
 	}
-	w.inOrder(&b.bookedAt, func() { w.step(sched.Recorded{Upto: a.Seq}) })
+	w.inOrder(&b.bookedAt, func() {
+		if a.Kind == sched.RecordDelivered || a.Kind == sched.RecordBounced {
+			for _, o := range a.Outcomes {
+				f.booked[o.Recipient] = true
+			}
+		}
+		w.step(sched.Recorded{Upto: a.Seq})
+	})
 }
 
 // inOrder has a write happen after the ones before it.
@@ -116,6 +124,7 @@ func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, fini
 		w.fail("spool change %d after %d", seq, w.spool.seq)
 	}
 	w.spool.seq = seq
+	w.checkBooked(id, states, finish)
 	write := func() {
 		k := w.spool.live[id]
 		if k == nil {
@@ -123,9 +132,6 @@ func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, fini
 			return
 		}
 		for _, s := range states {
-			if s.Status != mail.Pending && !w.books.of(id).final[s.Index] {
-				w.fail("message %s: recipient %d is stored as %s before it is accounted (S2)", id, s.Index, s.Status)
-			}
 			k.state[s.Index] = s
 		}
 		if finish {
@@ -142,12 +148,22 @@ func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, fini
 	})
 }
 
+// checkBooked: what is final goes to the spool only when its record is written (S2).
+func (w *World) checkBooked(id mail.ID, states []mail.RecipientState, finish bool) {
+	f := w.books.of(id)
+	for _, s := range states {
+		if s.Status != mail.Pending && !f.booked[s.Index] {
+			w.fail("message %s: recipient %d goes to the spool as %s before its record is written (S2)", id, s.Index, s.Status)
+		}
+	}
+	if finish && len(f.booked) != f.rcpt {
+		w.fail("message %s is finished with the records of %d of %d recipients written (S2)", id, len(f.booked), f.rcpt)
+	}
+}
+
 func (w *World) finished(id mail.ID) {
 	f := w.books.of(id)
 	f.finished = true
-	if len(f.final) != f.rcpt {
-		w.fail("message %s is finished with %d of %d recipients accounted (S2)", id, len(f.final), f.rcpt)
-	}
 	delete(w.spool.live, id)
 }
 
@@ -164,9 +180,10 @@ func (w *World) Spool(healthy bool) {
 	}
 }
 
-// Crash loses what the process held and starts it again from the spool. Connections
-// end: their receivers see it at once.
-func (w *World) Crash() {
+// Crash loses what the process held and starts it again from the spool, after a while.
+// Connections end: their receivers see it at once.
+func (w *World) Crash(down time.Duration) {
+	w.now += int64(down)
 	w.epoch++
 	w.m, w.wakeAt, w.stopped = nil, never, false
 	w.books.recorded, w.spool.seq, w.books.sick, w.books.pending = 0, 0, false, nil

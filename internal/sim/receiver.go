@@ -86,6 +86,7 @@ type conn struct {
 	parts   []sched.Deliver // in progress first
 	keys    []string        // of the referee
 	up      bool
+	busy    bool // inside a transaction
 	ending  bool // the driver has been told to end it, or the receiver has
 	counted bool // by the receiver
 	class   sched.ConnectClass
@@ -122,7 +123,7 @@ func (w *World) connect(a sched.Connect) {
 	if w.stopped {
 		w.fail("a connection is opened after the stop")
 	}
-	if b.trouble != sched.ConnectOK {
+	if b.trouble != sched.ConnectOK && (!b.only6 || a.Address.Is6()) {
 		w.after(time.Millisecond, func() { w.connectFails(c, b.trouble, "no such address") })
 		return
 	}
@@ -203,7 +204,7 @@ func (w *World) deliver(a sched.Deliver) {
 
 // transact carries out the first part of a connection.
 func (w *World) transact(c *conn) {
-	if c.ending || len(c.parts) == 0 {
+	if c.ending || c.busy || len(c.parts) == 0 {
 		return
 	}
 	if w.behaves(c.recv, Drops) {
@@ -212,13 +213,15 @@ func (w *World) transact(c *conn) {
 	}
 	d := c.parts[0]
 	dies := w.behaves(c.recv, Dies)
+	c.busy = true
 	w.after(0, func() { w.want(c) })
 	w.after(w.vary(c.recv.Latency), func() {
+		c.busy = false
 		w.judge(c, d, dies)
 		switch {
 		case dies, c.ending:
 			w.endBy(c)
-		case len(c.parts) > 0:
+		default:
 			w.transact(c)
 		}
 	})
@@ -260,7 +263,7 @@ func (w *World) close(a sched.Close) {
 		if c.ending {
 			return
 		}
-		busy := len(c.parts) > 0 && a.How == sched.CloseAfterMessage
+		busy := c.busy && a.How == sched.CloseAfterMessage
 		c.class = sched.ConnectOK
 		if a.How == sched.CloseAbort {
 			c.class = sched.ConnectAborted
@@ -320,13 +323,16 @@ func (w *World) rebind(a sched.Rebind) {
 		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain}
 		names := []string{}
 		for name, b := range w.bindings {
-			if b.group == a.Group && a.Group != "" {
+			if b.group == a.Group && a.Group != "" && !b.gone {
 				names = append(names, name)
 			}
 		}
 		slices.Sort(names)
+		if len(names) == 0 && w.bindingOf(a.Binding).gone {
+			names = append(names, "default")
+		}
 		for _, n := range names {
-			b := w.bindings[n]
+			b := w.bindingOf(n)
 			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.rules.queue(b, a.Domain), Generation: w.generation})
 		}
 		w.step(ev)

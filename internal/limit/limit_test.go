@@ -1,0 +1,339 @@
+package limit
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func key(option, binding, domain string) Key {
+	return Key{Option: option, Binding: binding, Domain: domain}
+}
+
+func TestAllOrNothing(t *testing.T) {
+	e := New()
+	a, _ := e.Counter(key("a", "b", "d"), 5, 0)
+	b, _ := e.Counter(key("b", "b", ""), 1, 0)
+	c, _ := e.Counter(key("c", "", ""), 5, 0)
+	path := []CounterID{a, b, c}
+	var p, q Permit
+	if _, ok := e.Acquire(&p, path, Turn{Waiter: 1}); !ok {
+		t.Fatal("the first is refused")
+	}
+	blocker, ok := e.Acquire(&q, path, Turn{Waiter: 2})
+	if ok || blocker != (Blocker{b, Full}) || q.Held() {
+		t.Fatalf("the second: %v %v", blocker, ok)
+	}
+	if e.State(a).Used != 1 || e.State(c).Used != 1 {
+		t.Error("L2: a refused permit was taken in part")
+	}
+	e.Park(Turn{Waiter: 2}, b)
+	if _, _, ok := e.Next(); ok {
+		t.Error("somebody is woken though nothing is free")
+	}
+	e.Return(&p)
+	if w, from, ok := e.Next(); !ok || w != 2 || from != b {
+		t.Errorf("woken: %d from %d, %v", w, from, ok)
+	}
+}
+
+func TestMisusePanics(t *testing.T) {
+	for name, misuse := range map[string]func(e *Engine, p *Permit, id CounterID){
+		"returned twice":          func(e *Engine, p *Permit, _ CounterID) { e.Return(p); e.Return(p) },
+		"asked for again":         func(e *Engine, p *Permit, id CounterID) { e.Acquire(p, []CounterID{id}, Turn{}) },
+		"cannot move":             func(e *Engine, _ *Permit, id CounterID) { e.Move(&Permit{}, []CounterID{id}) },
+		"released more often":     func(e *Engine, _ *Permit, id CounterID) { e.Release(id); e.Release(id) },
+		"counts below zero":       func(e *Engine, p *Permit, _ CounterID) { q := *p; e.Return(p); e.Return(&q) },
+		"a path of 25 counters; ": func(e *Engine, _ *Permit, id CounterID) { e.hold(&Permit{}, make([]CounterID, 25)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := New()
+			id, _ := e.Counter(key("a", "", ""), 5, 0)
+			var p Permit
+			e.Acquire(&p, []CounterID{id}, Turn{})
+			defer func() {
+				if s := fmt.Sprint(recover()); !strings.Contains(s, name) {
+					t.Errorf("panic says %q", s)
+				}
+			}()
+			misuse(e, &p, id)
+		})
+	}
+}
+
+func TestLoweredAndRaised(t *testing.T) {
+	e := New()
+	id, _ := e.Counter(key("a", "", ""), 3, 0)
+	var p [4]Permit
+	for i := range 3 {
+		e.Acquire(&p[i], []CounterID{id}, Turn{})
+	}
+	e.SetLimit(id, 1, 0)
+	if !e.Surplus(&p[0]) {
+		t.Error("3 of 1 in use are no surplus")
+	}
+	e.Park(Turn{Waiter: 1}, id)
+	e.Return(&p[0])
+	e.Return(&p[1])
+	if _, _, ok := e.Next(); ok {
+		t.Error("L6: a grant with 1 of 1 in use")
+	}
+	e.SetLimit(id, 2, 0)
+	if w, _, ok := e.Next(); !ok || w != 1 {
+		t.Error("a raised limit wakes nobody")
+	}
+}
+
+func TestReserveIsForThePoor(t *testing.T) {
+	e := New()
+	id, _ := e.Counter(Key{Option: "server_max"}, 2, 1)
+	path := []CounterID{id}
+	var p [4]Permit
+	for i := range 2 {
+		e.Acquire(&p[i], path, Turn{})
+	}
+	if _, ok := e.Acquire(&p[2], path, Turn{Waiter: 1}); ok {
+		t.Fatal("the reserve went to one who holds something")
+	}
+	e.Park(Turn{Waiter: 1}, id)
+	if b, ok := e.Acquire(&p[2], path, Turn{Waiter: 2, Poor: true}); !ok {
+		t.Fatalf("the reserve is refused: %v", b)
+	}
+	if _, ok := e.Acquire(&p[3], path, Turn{Waiter: 3, Poor: true}); ok {
+		t.Fatal("one more than limit and reserve")
+	}
+	e.Park(Turn{Waiter: 3, Poor: true}, id)
+	e.Return(&p[0])
+	if w, _, _ := e.Next(); w != 3 {
+		t.Errorf("above the limit %d is woken, not the one who holds nothing", w)
+	}
+}
+
+// TestWeightedShares: at one contended counter tenants get their weights' shares, and
+// a light one waits no longer than its share says (interleaved, not in a row).
+func TestWeightedShares(t *testing.T) {
+	for _, weights := range [][]int{{1, 1}, {1, 1, 1, 1}, {1, 3}, {1, 10, 100}, {1, 100}} {
+		e := New()
+		id, _ := e.Counter(Key{Option: "server_max"}, 10, 0)
+		path, sum := []CounterID{id}, 0
+		for i, w := range weights {
+			e.SetWeight(int32(i), w)
+			sum += w
+		}
+		var open []*Permit
+		got, last, gap := make([]int, len(weights)), make([]int, len(weights)), make([]int, len(weights))
+		take := func(w WaiterID, from CounterID, n int) {
+			tenant := int32(w-1) % int32(len(weights))
+			p := &Permit{}
+			if _, ok := e.Acquire(p, path, Turn{Waiter: w, Tenant: tenant, From: from}); ok {
+				open = append(open, p)
+				got[tenant]++
+				gap[tenant] = max(gap[tenant], n-last[tenant])
+				last[tenant] = n
+			}
+			e.Park(Turn{Waiter: w, Tenant: tenant}, id)
+		}
+		for w := range WaiterID(20 * len(weights)) {
+			take(w+1, 0, 0)
+		}
+		clear(got)
+		const n = 10000
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range n {
+			k := rng.IntN(len(open))
+			e.Return(open[k])
+			open[k] = open[len(open)-1]
+			open = open[:len(open)-1]
+			w, from, ok := e.Next()
+			if !ok {
+				t.Fatal("nobody is woken")
+			}
+			take(w, from, i)
+		}
+		for i, w := range weights {
+			want := float64(n*w) / float64(sum)
+			if math.Abs(float64(got[i])-want) > want*0.05+1 {
+				t.Errorf("weights %v: tenant %d got %d grants, want %.0f", weights, i, got[i], want)
+			}
+			if most := 2 * sum / w; gap[i] > most+1 {
+				t.Errorf("weights %v: tenant %d waited %d grants, at most %d", weights, i, gap[i], most)
+			}
+		}
+	}
+}
+
+// TestRandomHistories plays waiters, returns, reloads and moves at random against a
+// count of our own.
+func TestRandomHistories(t *testing.T) { rapid.Check(t, history) }
+
+type book struct {
+	e     *Engine
+	open  []*Permit
+	owner []WaiterID
+	paths [][]CounterID
+	held  map[WaiterID]int
+}
+
+func history(t *rapid.T) {
+	b := &book{e: New(), held: map[WaiterID]int{}}
+	max := func() int { return rapid.IntRange(0, 4).Draw(t, "limit") }
+	server, _ := b.e.Counter(Key{Option: "server"}, 1+max(), rapid.IntRange(0, 2).Draw(t, "reserve"))
+	for i := range 3 {
+		bind, _ := b.e.Counter(key("binding", fmt.Sprint(i), ""), 1+max(), 0)
+		for j := range 3 {
+			dom, _ := b.e.Counter(key("domain", "", fmt.Sprint(j)), 1+max(), 0)
+			both, _ := b.e.Counter(key("both", fmt.Sprint(i), fmt.Sprint(j)), max(), 0)
+			for range 2 { // two queues on each path
+				b.paths = append(b.paths, []CounterID{both, dom, bind, server})
+			}
+		}
+	}
+	t.Repeat(map[string]func(*rapid.T){
+		"ask": func(t *rapid.T) {
+			w := WaiterID(1 + rapid.IntRange(0, len(b.paths)-1).Draw(t, "queue"))
+			if !b.e.Parked(w) {
+				b.ask(w, 0)
+			}
+		},
+		"return": func(t *rapid.T) {
+			if n := len(b.open); n > 0 {
+				i := rapid.IntRange(0, n-1).Draw(t, "permit")
+				b.giveBack(i)
+			}
+		},
+		"cancel": func(t *rapid.T) { b.e.Cancel(WaiterID(1 + rapid.IntRange(0, len(b.paths)-1).Draw(t, "queue"))) },
+		"limit": func(t *rapid.T) {
+			id := rapid.SampledFrom(rapid.SampledFrom(b.paths).Draw(t, "path")).Draw(t, "counter")
+			b.e.SetLimit(id, max(), 0)
+		},
+		"move": func(t *rapid.T) {
+			if n := len(b.open); n > 0 {
+				b.e.Move(b.open[rapid.IntRange(0, n-1).Draw(t, "permit")], rapid.SampledFrom(b.paths).Draw(t, "path"))
+			}
+		},
+		"": func(t *rapid.T) { b.check(t) },
+	})
+}
+
+func (b *book) turn(w WaiterID, from CounterID) Turn {
+	return Turn{Waiter: w, Tenant: int32(w) % 3, Poor: b.held[w] == 0, From: from}
+}
+
+func (b *book) ask(w WaiterID, from CounterID) {
+	p := &Permit{}
+	if x, ok := b.e.Acquire(p, b.paths[w-1], b.turn(w, from)); !ok {
+		b.e.Park(b.turn(w, from), x.Counter)
+		return
+	}
+	b.open = append(b.open, p)
+	b.owner = append(b.owner, w)
+	b.held[w]++
+}
+
+func (b *book) giveBack(i int) {
+	w := b.owner[i]
+	b.e.Return(b.open[i])
+	n := len(b.open) - 1
+	b.open[i], b.owner[i] = b.open[n], b.owner[n]
+	b.open, b.owner = b.open[:n], b.owner[:n]
+	if b.held[w]--; b.held[w] == 0 && b.e.Parked(w) { // it is poor now: it asks anew
+		b.e.Cancel(w)
+		b.ask(w, 0)
+	}
+}
+
+func (b *book) check(t *rapid.T) {
+	for n := 0; ; n++ {
+		w, from, ok := b.e.Next()
+		if !ok {
+			break
+		}
+		if n > 10000 {
+			t.Fatal("the wakes do not end")
+		}
+		b.ask(w, from)
+	}
+	used := make([]int, b.e.Bound())
+	for _, p := range b.open {
+		for _, id := range p.Path() {
+			used[id]++
+		}
+	}
+	if err := b.e.Verify(used); err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range b.paths {
+		w := WaiterID(i + 1)
+		if !b.e.Parked(w) {
+			continue
+		}
+		if _, ok := b.e.Check(path, b.turn(w, path[len(path)-1])); ok {
+			t.Fatalf("L5: queue %d waits on %s although its path has room everywhere", w, b.e.Key(b.e.WaitsOn(w)))
+		}
+	}
+}
+
+func TestIndexForgets(t *testing.T) {
+	e := New()
+	rng := rand.New(rand.NewPCG(3, 4))
+	live := map[string]CounterID{}
+	for range 20000 {
+		name := fmt.Sprint(rng.IntN(500))
+		if id, ok := live[name]; ok {
+			if found, ok := e.Lookup(key("x", "", name)); !ok || found != id {
+				t.Fatalf("%s is not found", name)
+			}
+			e.Release(id)
+			delete(live, name)
+			if _, ok := e.Lookup(key("x", "", name)); ok {
+				t.Fatalf("%s is still there", name)
+			}
+			continue
+		}
+		live[name], _ = e.Counter(key("x", "", name), 1, 0)
+	}
+	if e.Counters() != len(live) {
+		t.Errorf("%d counters, want %d", e.Counters(), len(live))
+	}
+}
+
+func TestNobodyBarges(t *testing.T) {
+	e := New()
+	own, _ := e.Counter(key("a", "b", "d"), 1, 0)
+	root, _ := e.Counter(Key{Option: "server"}, 2, 0)
+	path, other := []CounterID{own, root}, []CounterID{root}
+	var p, q, r Permit
+	e.Acquire(&p, path, Turn{Waiter: 1})
+	e.Acquire(&q, other, Turn{Waiter: 2})
+	e.Park(Turn{Waiter: 1}, own)
+	e.Park(Turn{Waiter: 3}, root)
+	e.SetLimit(root, 3, 0)
+	if b, ok := e.Acquire(&r, other, Turn{Waiter: 4}); ok || b != (Blocker{root, Queued}) {
+		t.Errorf("a newcomer passes one who waits: %v %v", b, ok)
+	}
+	e.SetLimit(root, 2, 0)
+	e.Return(&p)
+	// Its own counter lets 1 pass, but at the server 3 was there before.
+	w, from, ok := e.Next()
+	if !ok || w != 1 || from != own {
+		t.Fatalf("woken: %d from %d", w, from)
+	}
+	b, ok := e.Acquire(&r, path, Turn{Waiter: 1, From: from})
+	if ok || b != (Blocker{root, Queued}) {
+		t.Fatalf("let pass by its own counter it barges at the server: %v %v", b, ok)
+	}
+	e.Park(Turn{Waiter: 1, From: from}, root)
+	if w, from, _ = e.Next(); w != 3 || from != root {
+		t.Fatalf("woken: %d from %d", w, from)
+	}
+	if _, ok := e.Acquire(&r, other, Turn{Waiter: 3, From: from}); !ok {
+		t.Fatal("its turn, but refused")
+	}
+	if err := e.Verify([]int{0, 0, 2}); err != nil {
+		t.Error(err)
+	}
+}
