@@ -76,6 +76,7 @@ func serve(g *globals, sandbox bool, log *slog.Logger, out io.Writer) error {
 	// Signals first: one that comes while the spool is being recovered is not lost.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	server.TuneCollector()
 	s, err := server.Start(opts)
 	if err != nil {
 		return err

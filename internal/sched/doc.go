@@ -39,7 +39,7 @@
 //	names.go    bindings, domains, tenants; lane (a binding's way to a domain), its queues
 //	queue.go    kick: a queue's ready parts move, or it waits; the ramp
 //	connect.go  choice of a host, the permit, what a failed connection says about whom
-//	host.go     routes, hosts, addresses and what is remembered of them
+//	route.go    where a lane's mail may go;  host.go  hosts and addresses, and what is remembered of them
 //	path.go     the counters that a connection is on
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
 //	conn.go     a connection's life: parts, rest, retirement, end

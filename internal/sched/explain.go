@@ -140,7 +140,8 @@ func (m *Machine) quietState(now int64, q *queue) (string, int64) {
 }
 
 func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
-	gates := []uint32{m.gate, m.names.bindings[l.key.binding].gate}
+	b := &m.names.bindings[l.key.binding]
+	gates := []uint32{m.gate, b.gate, b.family[0], b.family[1]}
 	if l.route != nil {
 		for i := range l.route.hosts {
 			gates = append(gates, m.hosts.at(l.route.hosts[i].host).gate)

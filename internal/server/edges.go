@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/sluice-mta/sluice/internal/account"
 	"github.com/sluice-mta/sluice/internal/deliver"
@@ -12,6 +13,9 @@ import (
 
 // maxLookups bounds the questions to the DNS under way at once.
 const maxLookups = 256
+
+// maxAccounts is how many accounts are handed to the writer at once.
+const maxAccounts = 256
 
 // edges carries the scheduler's actions out. Its methods are called under the
 // scheduler's lock: each hands over to a goroutine, a mailbox or an outbox.
@@ -65,8 +69,8 @@ func (e *edges) accounting(w *account.Writer) {
 		if accounts == nil {
 			return
 		}
-		for _, a := range accounts {
-			if err := w.Write(a); err != nil {
+		for part := range slices.Chunk(accounts, maxAccounts) {
+			if err := w.Write(part...); err != nil {
 				e.log.Error("accounting", "error", err)
 				return
 			}

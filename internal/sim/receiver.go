@@ -123,7 +123,7 @@ func (w *World) connect(a sched.Connect) {
 	if w.stopped {
 		w.fail("a connection is opened after the stop")
 	}
-	if b.trouble != sched.ConnectOK {
+	if b.trouble != sched.ConnectOK && (!b.only6 || a.Address.Is6()) {
 		w.after(time.Millisecond, func() { w.connectFails(c, b.trouble, "no such address") })
 		return
 	}
@@ -323,13 +323,16 @@ func (w *World) rebind(a sched.Rebind) {
 		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain}
 		names := []string{}
 		for name, b := range w.bindings {
-			if b.group == a.Group && a.Group != "" {
+			if b.group == a.Group && a.Group != "" && !b.gone {
 				names = append(names, name)
 			}
 		}
 		slices.Sort(names)
+		if len(names) == 0 && w.bindingOf(a.Binding).gone {
+			names = append(names, "default")
+		}
 		for _, n := range names {
-			b := w.bindings[n]
+			b := w.bindingOf(n)
 			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.rules.queue(b, a.Domain), Generation: w.generation})
 		}
 		w.step(ev)
