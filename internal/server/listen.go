@@ -53,7 +53,7 @@ func (s *Server) listening() []string {
 // Addresses returns where the server listens, by kind.
 func (s *Server) Addresses(kind policy.ListenerKind) []string {
 	var out []string
-	for i, l := range s.policies.snapshot().Listeners {
+	for i, l := range s.opts.Snapshot.Listeners { // as started: a reload binds nothing
 		if l.Kind == kind && i < len(s.bound) && s.bound[i] != nil {
 			a := s.bound[i].Addr()
 			if a.Network() == "unix" {

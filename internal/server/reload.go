@@ -23,7 +23,7 @@ func (s *Server) Reload() ([]string, error) {
 	}
 	now := s.policies.snapshot()
 	next.Generation = now.Generation + 1
-	warnings = append(warnings, needsRestart(now, next)...)
+	warnings = append(warnings, needsRestart(s.opts.Snapshot, next)...)
 	if err := s.routeBy(next); err != nil {
 		return nil, fmt.Errorf("%w; the running configuration stays: %w", admin.ErrRefused, err)
 	}
@@ -60,11 +60,12 @@ func (s *Server) fill(ev *sched.PolicyChanged, names []sched.Name) {
 	}
 }
 
-// needsRestart names what a reload cannot change.
-func needsRestart(now, next *policy.Snapshot) []string {
+// needsRestart names what a reload cannot change: where next differs from what the
+// server was started with.
+func needsRestart(started, next *policy.Snapshot) []string {
 	var out []string
 	have := map[string]policy.ListenerKind{}
-	for _, l := range now.Listeners {
+	for _, l := range started.Listeners {
 		have[l.Address] = l.Kind
 	}
 	for _, l := range next.Listeners {
@@ -74,15 +75,15 @@ func needsRestart(now, next *policy.Snapshot) []string {
 		}
 		delete(have, l.Address)
 	}
-	for _, l := range now.Listeners {
+	for _, l := range started.Listeners {
 		if _, ok := have[l.Address]; ok {
 			out = append(out, fmt.Sprintf("the listener %s is gone from the configuration and ends at the next start", l.Address))
 		}
 	}
-	if now.Spool != next.Spool {
+	if started.Spool != next.Spool {
 		out = append(out, "spool: its settings change at the next start")
 	}
-	if now.Account.Directory != next.Account.Directory {
+	if started.Account.Directory != next.Account.Directory {
 		out = append(out, "accounting: its directory changes at the next start")
 	}
 	return out
