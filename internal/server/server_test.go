@@ -259,6 +259,9 @@ func TestExpiresAfterOneAttempt(t *testing.T) {
 	if n := len(w.records("t")); n != 2 {
 		t.Errorf("%d attempts recorded as deferred, want 2: the second after the restart", n)
 	}
+	if b := w.records("b")[0]; !strings.Contains(b, "4.4.7") || !strings.Contains(b, "connection refused") {
+		t.Errorf("the record of an expired message does not tell why it was not delivered: %s", b)
+	}
 }
 
 func TestReloadIsAllOrNothing(t *testing.T) {
@@ -362,5 +365,20 @@ func (w *world) flip(text string) {
 	}
 	if n == 0 {
 		w.t.Fatalf("%q is nowhere in the spool", text)
+	}
+}
+
+// A message that expires while it waits ends with the last thing that was said about it.
+func TestExpiresWhileWaiting(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("message_expiration = 2s retry_interval = ( 20m ) generate_bounces = off")
+	send(t, s, "m", "u@one.test") // nothing listens: deferred
+	until(t, "expired", func() bool { return len(w.records("b")) == 1 })
+	stop(t, s)
+	if n := len(w.records("t")); n != 1 {
+		t.Errorf("%d attempts recorded as deferred, want 1", n)
+	}
+	if b := w.records("b")[0]; !strings.Contains(b, "4.4.7") || !strings.Contains(b, "connection refused") {
+		t.Errorf("the record of an expired message does not tell why it was not delivered: %s", b)
 	}
 }
