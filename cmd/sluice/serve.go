@@ -119,7 +119,14 @@ func attend(s *server.Server, signals <-chan os.Signal, log *slog.Logger) error 
 			return errors.Join(err, s.Stop())
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {
-				log.Info("stopping", "signal", sig.String())
+				log.Info("stopping; a second signal cuts what is on its way", "signal", sig.String())
+				go func() {
+					for sig := range signals {
+						if sig != syscall.SIGHUP {
+							s.Hurry()
+						}
+					}
+				}()
 				return s.Stop()
 			}
 			warnings, err := s.Reload()
