@@ -10,8 +10,9 @@ import (
 
 // A gate stands before a host that says we come too often, a binding whose address is
 // in trouble, or the whole machine when it has no files or ports left. It is shut for
-// a time that doubles with each failure in a row; then it lets one connection try, and
-// opens when that one succeeds. Queues wait in its line and are woken; none polls.
+// a time that doubles with each failure in a row; then it lets one connection try at a
+// time. Trouble of our own is over when one succeeds; a host is asked one by one until it
+// has refused nothing for forgetGate. Queues wait in its line and are woken; none polls.
 const (
 	firstPause = int64(time.Second)
 	longPause  = int64(time.Minute)
