@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -15,6 +16,8 @@ const (
 	listenPort = 2525
 	sinkPort   = 2526
 )
+
+var listenAddr = fmt.Sprintf("127.0.0.1:%d", listenPort)
 
 // peer is a mail server that takes mail on listenPort and relays it to sinkPort.
 type peer interface {
@@ -49,14 +52,14 @@ func (p *postfix) start(dir string, hold bool) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("start postfix: %w: %s", err, out)
 	}
-	return waitFor(listenPort)
+	return waitFor(listenAddr)
 }
 
 func (p *postfix) stop() error {
 	if out, err := exec.Command("/usr/sbin/postfix", "stop").CombinedOutput(); err != nil {
 		return fmt.Errorf("stop postfix: %w: %s", err, out)
 	}
-	return waitGone(listenPort)
+	return waitGone(listenAddr)
 }
 
 // sluice is the binary that `make build` made.
@@ -112,7 +115,7 @@ func (s *sluice) launch() error {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	if err := waitFor(listenPort); err != nil {
+	if err := waitFor(listenAddr); err != nil {
 		b, _ := os.ReadFile(log.Name()) // the first error counts
 		return fmt.Errorf("%w; sluice wrote: %s", err, b)
 	}
@@ -134,8 +137,31 @@ func (s *sluice) stop() error {
 	return s.cmd.Wait()
 }
 
-func waitFor(port int) error {
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+// deferred says why mail was put off: the most frequent diagnosis in the accounting.
+func (s *sluice) deferred() string {
+	files, _ := filepath.Glob(filepath.Join(s.dir, "accounting", "*.csv")) // the pattern is valid
+	counts, most := map[string]int{}, ""
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return err.Error()
+		}
+		for line := range strings.Lines(string(b)) {
+			if fields := strings.Split(line, ","); fields[0] == "t" && len(fields) > 8 {
+				why := strings.Join(fields[7:9], " ")
+				if counts[why]++; most == "" || counts[why] > counts[most] {
+					most = why
+				}
+			}
+		}
+	}
+	if most == "" {
+		return "nothing was deferred"
+	}
+	return fmt.Sprintf("deferred %d times: %s", counts[most], most)
+}
+
+func waitFor(addr string) error {
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
 			return c.Close()
@@ -144,8 +170,7 @@ func waitFor(port int) error {
 	return fmt.Errorf("nothing listens on %s", addr)
 }
 
-func waitGone(port int) error {
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+func waitGone(addr string) error {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		c, err := net.DialTimeout("tcp", addr, time.Second)
 		if err != nil {

@@ -82,7 +82,7 @@ func measure(o *options, p peer, size, sessions int, hold bool) (s sample, err e
 		return s, err
 	}
 	defer os.RemoveAll(dir) // what a mount holds busy goes with the namespace
-	sk, err := startSink(o)
+	sk, err := startSink(o, "127.0.0.1")
 	if err != nil {
 		return s, err
 	}
@@ -102,7 +102,7 @@ func measure(o *options, p peer, size, sessions int, hold bool) (s sample, err e
 			return s, err
 		}
 	}
-	cpu0, begin := peerCPU(sk.pid()), time.Now()
+	cpu0, begin := peerCPU(sk.pids()...), time.Now()
 	if err := inject(o, size, sessions, messages); err != nil {
 		return s, err
 	}
@@ -112,7 +112,7 @@ func measure(o *options, p peer, size, sessions int, hold bool) (s sample, err e
 		}
 	}
 	took := time.Since(begin).Seconds()
-	s = sample{rate: float64(messages) / took, cpu: (peerCPU(sk.pid()) - cpu0) / float64(messages)}
+	s = sample{rate: float64(messages) / took, cpu: (peerCPU(sk.pids()...) - cpu0) / float64(messages)}
 	return s, p.stop()
 }
 
@@ -120,7 +120,7 @@ func measure(o *options, p peer, size, sessions int, hold bool) (s sample, err e
 func inject(o *options, size, sessions, messages int) error {
 	cmd := exec.Command(filepath.Join(o.root, ".cache", "tools", "bin", "smtp-source"), "-d",
 		"-s", fmt.Sprint(sessions), "-l", fmt.Sprint(size), "-m", fmt.Sprint(messages),
-		"-f", "s@bench.test", "-t", "u@sink.test", fmt.Sprintf("127.0.0.1:%d", listenPort))
+		"-f", "s@bench.test", "-t", "u@sink.test", listenAddr)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("smtp-source: %w: %s", err, out)
 	}

@@ -34,7 +34,7 @@ func send(sessions, size, messages int, rcpt func(i int) string) error {
 }
 
 func sendSession(next *atomic.Int64, messages int, body string, rcpt func(i int) string) error {
-	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", listenPort))
+	c, err := net.Dial("tcp", listenAddr)
 	if err != nil {
 		return err
 	}

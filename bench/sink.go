@@ -11,45 +11,77 @@ import (
 	"time"
 )
 
-// sink is Postfix's smtp-sink: it takes everything and counts it.
+// sink is Postfix's smtp-sink, one process for each address: it takes everything and
+// counts it. (One listener for all addresses would overflow: its queue of connections that
+// wait for accept holds 4096 at most.)
 type sink struct {
-	cmd   *exec.Cmd
-	count *os.File
+	cmds   []*exec.Cmd
+	counts []*os.File
 }
 
-// startSink listens on every address of the namespace, which has only loopback.
-func startSink(o *options) (*sink, error) {
+// startSink listens on sinkPort of each address.
+func startSink(o *options, addrs ...string) (*sink, error) {
+	s := &sink{}
+	for _, a := range addrs {
+		if err := s.add(o, fmt.Sprintf("%s:%d", a, sinkPort)); err != nil {
+			s.stop()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *sink) add(o *options, addr string) error {
 	out, err := os.CreateTemp(o.dir, "sink-")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &sink{count: out}
-	s.cmd = exec.Command(filepath.Join(o.root, ".cache", "tools", "bin", "smtp-sink"), "-u", "nobody", "-c", "-m", "20000",
-		fmt.Sprintf(":%d", sinkPort), "4096")
-	s.cmd.Stdout, s.cmd.Stderr = out, os.Stderr
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
+	s.counts = append(s.counts, out)
+	cmd := exec.Command(filepath.Join(o.root, ".cache", "tools", "bin", "smtp-sink"), "-u", "nobody", "-c", "-m", "20000", addr, "4096")
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
 	}
-	return s, waitFor(sinkPort)
+	s.cmds = append(s.cmds, cmd)
+	return waitFor(addr)
 }
 
-func (s *sink) pid() int { return s.cmd.Process.Pid }
+func (s *sink) pids() []int {
+	var out []int
+	for _, c := range s.cmds {
+		out = append(out, c.Process.Pid)
+	}
+	return out
+}
 
 func (s *sink) stop() {
-	_ = s.cmd.Process.Kill() // it has no state to lose
-	_ = s.cmd.Wait()         // killed: an error by nature
-	s.count.Close()
+	for _, c := range s.cmds {
+		_ = c.Process.Kill() // it has no state to lose
+		_ = c.Wait()         // killed: an error by nature
+	}
+	for _, f := range s.counts {
+		f.Close()
+		_ = os.Remove(f.Name()) // goes with the directory otherwise
+	}
 }
 
-// messages is the number of messages taken so far: the last whole "mesg=N" that smtp-sink
-// has written.
+// messages is the number of messages taken so far.
 func (s *sink) messages() int {
-	info, err := s.count.Stat()
+	sum := 0
+	for _, f := range s.counts {
+		sum += lastCount(f)
+	}
+	return sum
+}
+
+// lastCount is the last whole "mesg=N" that smtp-sink has written.
+func lastCount(f *os.File) int {
+	info, err := f.Stat()
 	if err != nil {
 		return 0
 	}
 	b := make([]byte, 256)
-	n, err := s.count.ReadAt(b, max(0, info.Size()-int64(len(b))))
+	n, err := f.ReadAt(b, max(0, info.Size()-int64(len(b))))
 	if err != nil && err != io.EOF {
 		return 0
 	}

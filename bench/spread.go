@@ -13,12 +13,14 @@ import (
 // releases them, and compares with the same number for one domain.
 func spread(o *options, out *strings.Builder) error {
 	const hosts = 10
+	var addrs []string
 	var zone strings.Builder
 	for i := range o.domains {
 		fmt.Fprintf(&zone, "d%d.many.test. 300 IN MX 10 mx%d.many.test.\n", i, i%hosts)
 	}
 	for i := range hosts {
-		fmt.Fprintf(&zone, "mx%d.many.test. 300 IN A 127.0.1.%d\n", i, i+1)
+		addrs = append(addrs, fmt.Sprintf("127.0.1.%d", i+1))
+		fmt.Fprintf(&zone, "mx%d.many.test. 300 IN A %s\n", i, addrs[i])
 	}
 	fmt.Fprintf(out, "## %d messages queued, then released\n\n", o.spread)
 	fmt.Fprintf(out, "In random order over the domains, %d addresses; one recipient each, 2048 octets; median of %d runs.\n\n", hosts, o.reps)
@@ -27,7 +29,7 @@ func spread(o *options, out *strings.Builder) error {
 	for _, domains := range []int{1, o.domains} {
 		var results []sample
 		for rep := range o.reps {
-			s, err := releaseRun(o, zone.String(), domains, uint64(rep))
+			s, err := releaseRun(o, zone.String(), addrs, domains, uint64(rep))
 			if err != nil {
 				return fmt.Errorf("%d domains: %w", domains, err)
 			}
@@ -41,13 +43,13 @@ func spread(o *options, out *strings.Builder) error {
 	return nil
 }
 
-func releaseRun(o *options, zone string, domains int, seed uint64) (s sample, err error) {
+func releaseRun(o *options, zone string, addrs []string, domains int, seed uint64) (s sample, err error) {
 	dir, err := os.MkdirTemp(o.dir, "run-")
 	if err != nil {
 		return s, err
 	}
 	defer os.RemoveAll(dir)
-	sk, err := startSink(o)
+	sk, err := startSink(o, addrs...)
 	if err != nil {
 		return s, err
 	}
@@ -60,15 +62,15 @@ func releaseRun(o *options, zone string, domains int, seed uint64) (s sample, er
 	if err := send(20, 2048, o.spread, func(i int) string { return fmt.Sprintf("u%d@d%d.many.test", i, order[i]%domains) }); err != nil {
 		return s, err
 	}
-	cpu0, begin := peerCPU(sk.pid()), time.Now()
+	cpu0, begin := peerCPU(sk.pids()...), time.Now()
 	if err := server.release(); err != nil {
 		return s, err
 	}
 	if err := sk.await(o.spread); err != nil {
-		return s, err
+		return s, fmt.Errorf("%w; %s", err, server.deferred())
 	}
 	took := time.Since(begin).Seconds()
-	s = sample{rate: float64(o.spread) / took, cpu: (peerCPU(sk.pid()) - cpu0) / float64(o.spread)}
+	s = sample{rate: float64(o.spread) / took, cpu: (peerCPU(sk.pids()...) - cpu0) / float64(o.spread)}
 	return s, server.stop()
 }
 

@@ -42,7 +42,16 @@ func printDomain(w io.Writer, d *admin.Domain) error {
 		}
 		fmt.Fprintf(w, " %s\n", strings.Join(mx.Addresses, " "))
 	}
+	if d.Gateway != "" {
+		fmt.Fprintf(w, "  gateway %s: its mail goes there instead\n", printable(d.Gateway))
+	}
 	t := table(w)
+	for _, h := range d.Hosts {
+		fmt.Fprintf(t, "  host %s\t%s\tconnections %d\t%s\n", printable(h.Host), h.Addresses, h.Conns, printable(h.State))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
 	for _, q := range d.Queues {
 		fmt.Fprintf(t, "  %s\tqueued %d\tready %d\tconnections %d\t%s\n", printable(q.Queue), q.Queued, q.Ready, q.Conns, printable(queueState(&q)))
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +53,9 @@ func printExplanation(w io.Writer, e *sched.Explanation) error {
 	if e.LastReply != "" {
 		fmt.Fprintf(w, "  last reply: %s\n", printable(e.LastReply))
 	}
+	for _, key := range slices.Sorted(maps.Keys(e.Waited)) {
+		fmt.Fprintf(w, "  waited on %s: %s\n", printable(key), seconds(e.Waited[key]))
+	}
 	t := table(w)
 	if len(e.Path) > 0 {
 		fmt.Fprintln(t, "  LIMIT\tKEY\tUSE/LIMIT\tWAITERS\tSTANZA\tSET AT")
@@ -58,6 +63,9 @@ func printExplanation(w io.Writer, e *sched.Explanation) error {
 	for i := range e.Path {
 		c := &e.Path[i]
 		fmt.Fprintf(t, "  %s\t%s\t%d/%d\t%d\t%s\t%s\n", c.Option, printable(c.Key), c.Use, c.Limit, c.Waiters, printable(or(c.Stanza, "-")), place(c))
+	}
+	if err := t.Flush(); err != nil {
+		return err
 	}
 	if len(e.Hosts) > 0 {
 		fmt.Fprintln(t, "  HOST\tPREFERENCE\tADDRESSES\tCONNECTIONS\tSTATE")

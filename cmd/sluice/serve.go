@@ -86,6 +86,7 @@ func serve(g *globals, sandbox bool, log *slog.Logger, out io.Writer) error {
 	// Signals first: one that comes while the spool is being recovered is not lost.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	server.TuneCollector()
 	s, err := server.Start(opts)
 	if err != nil {
 		return err
@@ -135,7 +136,14 @@ func attend(s *server.Server, signals <-chan os.Signal, log *slog.Logger) error 
 			return errors.Join(err, s.Stop())
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {
-				log.Info("stopping", "signal", sig.String())
+				log.Info("stopping; a second signal cuts what is on its way", "signal", sig.String())
+				go func() {
+					for sig := range signals {
+						if sig != syscall.SIGHUP {
+							s.Hurry()
+						}
+					}
+				}()
 				return s.Stop()
 			}
 			warnings, err := s.Reload()

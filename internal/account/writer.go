@@ -122,10 +122,10 @@ func Open(c Config) (*Writer, error) {
 	return w, nil
 }
 
-// Write takes an account; its records are written soon. It waits while the queue is
-// full, so it is called from the driver's outbox and never under its lock. Numbers must
-// rise. ErrClosed.
-func (w *Writer) Write(a sched.Account) error {
+// Write takes accounts; their records are written soon. It waits while the queue is
+// full, which all of one call may overfill, so it is called from the driver's outbox and
+// never under its lock. Numbers must rise. ErrClosed.
+func (w *Writer) Write(accounts ...sched.Account) error {
 	w.mu.Lock()
 	for len(w.queue) >= w.conf.Queue && !w.closed {
 		w.space.Wait()
@@ -134,7 +134,7 @@ func (w *Writer) Write(a sched.Account) error {
 		w.mu.Unlock()
 		return ErrClosed
 	}
-	w.queue = append(w.queue, a)
+	w.queue = append(w.queue, accounts...)
 	w.mu.Unlock()
 	w.kick()
 	return nil

@@ -63,12 +63,14 @@ type Files struct {
 
 // Domain is a domain with its routes and connections.
 type Domain struct {
-	Domain   string              `json:"domain"`
-	TTL      int                 `json:"ttl_seconds"`
-	MX       []MX                `json:"mx"`
-	Failure  string              `json:"failure,omitempty"` // why it has no route
-	Queues   []sched.QueueView   `json:"queues"`
-	Bindings []sched.BindingView `json:"bindings"`
+	Domain  string            `json:"domain"`
+	TTL     int               `json:"ttl_seconds"`
+	MX      []MX              `json:"mx"`
+	Failure string            `json:"failure,omitempty"` // why it has no route by the DNS
+	Gateway string            `json:"gateway,omitempty"` // where its mail goes instead, from the binding "default"
+	Conns   int               `json:"connections"`
+	Hosts   []sched.HostView  `json:"hosts"` // those that its queues use now, with their state
+	Queues  []sched.QueueView `json:"queues"`
 }
 
 // MX is one host of a domain.

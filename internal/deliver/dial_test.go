@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
 
@@ -63,6 +64,21 @@ func TestProhibitedAddresses(t *testing.T) {
 			until[sched.Closed](w, 1)
 		})
 	}
+}
+
+func TestGatewayMayBeProhibitedToOthers(t *testing.T) {
+	w := scripted(t, hello+taken+quit)
+	w.action.Policy.Session.Prohibited = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	w.action.Policy.Session.Gateway = w.action.Address.String()
+	w.start()
+	until[sched.Wants](w, 1)
+	w.give(1, "hi\r\n", "x@b.test")
+	if got := until[sched.Attempted](w, 1); got.Outcomes[0].Class != mail.ClassDelivered {
+		t.Errorf("got %s", tell(got))
+	}
+	until[sched.Wants](w, 2)
+	w.agent.Close(sched.Close{Conn: 1})
+	until[sched.Closed](w, 1)
 }
 
 // TestConnectTimeout connects to a socket whose queue of connections is full.

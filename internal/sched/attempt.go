@@ -23,12 +23,38 @@ func (m *Machine) attempted(ev *Attempted) {
 	c.recipients += int32(m.size(p))
 	c.fruitful = true
 	qh := p.queue
-	if m.conclude(h, ev.Outcomes, ev.Attempt, ev.Conn) {
+	if m.conclude(h, complete(m.recipients(p), ev.Outcomes), ev.Attempt, ev.Conn) {
 		c.delivered++
 		m.hostAnswers(c)
 	}
 	m.settle(ch)
 	m.touch(qh)
+}
+
+// complete returns an outcome for every recipient and for nobody else. Whoever was
+// forgotten counts as deferred: a recipient without an outcome would be lost.
+func complete(rcpt []int, out []mail.Outcome) []mail.Outcome {
+	same := len(rcpt) == len(out)
+	for i := 0; same && i < len(out); i++ {
+		same = out[i].Recipient == rcpt[i]
+	}
+	if same {
+		return out
+	}
+	by := make(map[int]mail.Outcome, len(out))
+	for _, o := range out {
+		by[o.Recipient] = o
+	}
+	all := make([]mail.Outcome, len(rcpt))
+	for i, r := range rcpt {
+		o, ok := by[r]
+		if !ok {
+			o = mail.Outcome{Class: mail.ClassDeferred, Reply: mail.Reply{Text: "no outcome was reported"}}
+		}
+		o.Recipient = r
+		all[i] = o
+	}
+	return all
 }
 
 // verdicts is a transaction's outcomes by class. With one class only, its slice is the

@@ -164,7 +164,7 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if g := m.hosts.at(hosts[i].host).gate; g != 0 && m.gates.at(g).closed(m.now) {
+			if m.closedGate(l, hosts[i].host, a.place) != 0 {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}

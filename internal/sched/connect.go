@@ -74,7 +74,7 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 				continue
 			}
 			healthy = true
-			if g := m.hosts.at(rh.host).gate; g != 0 && m.gates.at(g).closed(m.now) {
+			if g := m.closedGate(l, rh.host, a.place); g != 0 {
 				m.shut = append(m.shut, g)
 				continue
 			}
@@ -90,6 +90,17 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 		}
 	}
 	return base, healthy
+}
+
+// closedGate is the gate that keeps a lane from an address at this moment, 0 if none.
+func (m *Machine) closedGate(l *lane, host, place uint32) uint32 {
+	b := &m.names.bindings[l.key.binding]
+	for _, g := range [...]uint32{b.family[family(m.places.at(place))], m.hosts.at(host).gate} {
+		if g != 0 && m.gates.at(g).closed(m.now) {
+			return g
+		}
+	}
+	return 0
 }
 
 func isOwn(a *routeAddr, id limit.CounterID) bool {
@@ -279,11 +290,14 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 	p.reply = &r
 }
 
-// hostAnswers: a delivery through the host shows that it is in order.
+// hostAnswers: a delivery through the host shows that it is in order. That it bears one
+// more connection is shown only by one that was begun after it last refused: then the
+// pauses begin anew, and the next ones are tried one after another.
 func (m *Machine) hostAnswers(c *conn) {
-	p := m.places.at(c.place)
-	p.reply = nil
-	if g := m.hosts.at(c.host).gate; g != 0 {
-		m.openGate(g)
+	m.places.at(c.place).reply = nil
+	if h := m.hosts.at(c.host).gate; h != 0 {
+		if g := m.gates.at(h); g.level > 1 && c.started > g.armed {
+			g.level = 1
+		}
 	}
 }

@@ -29,4 +29,39 @@
 //	S9  every Connect ends in exactly one Closed; every Deliver in exactly one Attempted
 //	    or Returned, before that Closed
 //	S10 no event does unbounded work: at most 256 visits, then it continues at the next Step
+//
+// For S6 a part on a connection and an outcome of it that is not written count alike:
+// a connection has at most two of both together.
+//
+// # Who owns what
+//
+//	machine.go  Step: take the event, then run what is to be done, in a fixed order
+//	names.go    bindings, domains, tenants; lane (a binding's way to a domain), its queues
+//	queue.go    kick: a queue's ready parts move, or it waits; the ramp
+//	connect.go  choice of a host, the permit, what a failed connection says about whom
+//	route.go    where a lane's mail may go;  host.go  hosts and addresses, and what is remembered of them
+//	path.go     the counters that a connection is on
+//	gate.go     pauses before a busy host, a troubled binding, a machine without files
+//	conn.go     a connection's life: parts, rest, retirement, end
+//	attempt.go  outcomes: who is done, who waits, who goes again;  result.go their writing
+//	part.go, submit.go, timer.go   parts, their recipients and their times
+//	reload.go, operator.go, bind.go, job.go   changes from outside, in slices
+//	query.go, explain.go, check.go            what it says about itself
+//
+// # Choices that the manual names
+//
+//   - A host that says "too many connections" shuts a gate before it for one binding:
+//     1 s, doubling to a minute with each further one; then one connection tries. Nothing
+//     is counted until five minutes have passed with all hosts of a queue busy and no
+//     connection of it open; then its ready mail is deferred, visibly. The same holds for
+//     a connection that opens and ends without any outcome.
+//   - All hosts failed, or DNS failed: one attempt is counted for the mail that is ready,
+//     unless connections are open that still serve it.
+//   - Trouble of our own counts nothing; a part whose own content is in trouble waits
+//     five minutes.
+//   - A delay is reported at the first deferral after four hours, once. Whether it was
+//     is not kept over a restart; a recovered message of that age counts as reported.
+//   - On a contended path a connection serves 20 transactions, or 30 s, in a row.
+//   - An address whose TLS failed where TLS was only wished for is spoken to in clear for
+//     an hour.
 package sched

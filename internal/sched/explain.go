@@ -86,10 +86,10 @@ func (m *Machine) state(now int64, h uint32) (string, int64) {
 	q := m.queues.at(h)
 	l := m.lanes.at(q.lane)
 	switch {
+	case m.names.bindings[l.key.binding].gone:
+		return "its binding has been removed from the configuration and no other may take its mail; it waits until there is one of that name", 0
 	case l.suspended:
 		return m.suspendedState(l), 0
-	case m.names.bindings[l.key.binding].gone:
-		return "its binding has been removed; another one is asked for", 0
 	case q.ready.n == 0:
 		return m.quietState(now, q)
 	case m.stopping:
@@ -140,7 +140,8 @@ func (m *Machine) quietState(now int64, q *queue) (string, int64) {
 }
 
 func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
-	gates := []uint32{m.gate, m.names.bindings[l.key.binding].gate}
+	b := &m.names.bindings[l.key.binding]
+	gates := []uint32{m.gate, b.gate, b.family[0], b.family[1]}
 	if l.route != nil {
 		for i := range l.route.hosts {
 			gates = append(gates, m.hosts.at(l.route.hosts[i].host).gate)

@@ -10,8 +10,9 @@ import (
 
 // A gate stands before a host that says we come too often, a binding whose address is
 // in trouble, or the whole machine when it has no files or ports left. It is shut for
-// a time that doubles with each failure in a row; then it lets one connection try, and
-// opens when that one succeeds. Queues wait in its line and are woken; none polls.
+// a time that doubles with each failure in a row; then it lets one connection try at a
+// time. Trouble of our own is over when one succeeds; a host is asked one by one until it
+// has refused nothing for forgetGate. Queues wait in its line and are woken; none polls.
 const (
 	firstPause = int64(time.Second)
 	longPause  = int64(time.Minute)
@@ -25,6 +26,7 @@ type gate struct {
 	reply   mail.Reply
 	subject string
 	line    fifo[gatePlace]
+	family  int  // of the binding: 0 all, 1 IPv4, 2 IPv6
 	address bool // the binding's address is not on this machine: it is out of order
 	timer   uint32
 	trying  uint32 // the connection that tries
@@ -159,6 +161,8 @@ func (m *Machine) freeGate(h uint32) {
 	case g.host != 0:
 		m.hosts.at(g.host).gate = 0
 		m.useHost(g.host, 0)
+	case g.family != 0:
+		m.names.bindings[g.binding].family[g.family-1] = 0
 	case g.binding != 0:
 		m.names.bindings[g.binding].gate = 0
 	default:
@@ -168,10 +172,18 @@ func (m *Machine) freeGate(h uint32) {
 	m.gates.release(h)
 }
 
-// connGates are the gates that a connection passes.
-func (m *Machine) connGates(c *conn) [3]uint32 {
-	l := m.lanes.at(c.lane)
-	return [3]uint32{m.gate, m.names.bindings[l.key.binding].gate, m.hosts.at(c.host).gate}
+// connGates are the gates that a connection passes; the last one is the host's.
+func (m *Machine) connGates(c *conn) [4]uint32 {
+	b := &m.names.bindings[m.lanes.at(c.lane).key.binding]
+	return [4]uint32{m.gate, b.gate, b.family[family(m.places.at(c.place))], m.hosts.at(c.host).gate}
+}
+
+// family is 0 for an IPv4 address, 1 for IPv6.
+func family(p *place) int {
+	if p.key.addr.Is4() || p.key.addr.Is4In6() {
+		return 0
+	}
+	return 1
 }
 
 // gateTry makes a connection the one that tries gates that are not open yet.
@@ -187,7 +199,7 @@ func (m *Machine) gateTry(h uint32, c *conn) {
 // more of us shows when it has taken mail or kept the session (gateDone).
 func (m *Machine) gateOpens(h uint32, c *conn) {
 	gates := m.connGates(c)
-	for _, g := range gates[:2] {
+	for _, g := range gates[:3] {
 		if g != 0 {
 			m.openGate(g)
 		}
@@ -241,9 +253,12 @@ func (m *Machine) localTrouble(h uint32, c *conn, class ConnectClass, reply mail
 	b := &m.names.bindings[l.key.binding]
 	var g uint32
 	switch class {
-	case ConnectLocalAddress, ConnectLocalRoute:
+	case ConnectLocalRoute: // the other family may have one
+		f := family(m.places.at(c.place))
+		g = m.gateOf(&b.family[f], gate{binding: l.key.binding, family: f + 1, subject: "binding " + b.name})
+	case ConnectLocalAddress:
 		g = m.gateOf(&b.gate, gate{binding: l.key.binding, subject: "binding " + b.name})
-		m.gates.at(g).address = class == ConnectLocalAddress
+		m.gates.at(g).address = true
 	default:
 		g = m.gateOf(&m.gate, gate{subject: "server"})
 	}

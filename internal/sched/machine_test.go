@@ -362,3 +362,17 @@ func TestExplainSays(t *testing.T) {
 	r.step(StoreFailed{Healthy: true})
 	say("waits for a connection slot")
 }
+
+func TestForgottenRecipientIsDeferred(t *testing.T) {
+	r := newRig(t)
+	r.submit(testPolicy(bd(1)), "one.test", 3)
+	c := only[Connect](t, r.resolve("one.test"))
+	r.step(Connected{Conn: c.Conn})
+	d := only[Deliver](t, r.step(Wants{c.Conn, 1}))
+	s := only[Persist](t, r.step(Attempted{Conn: c.Conn, Part: d.Part, Outcomes: []mail.Outcome{
+		{Recipient: 2, Class: mail.ClassDelivered}, {Recipient: 7, Class: mail.ClassDelivered}, {Recipient: 0, Class: mail.ClassDelivered},
+	}}))
+	if len(s.States) != 3 || s.States[2].Index != 1 || s.States[2].Status != mail.Pending {
+		t.Errorf("states %+v", s.States)
+	}
+}

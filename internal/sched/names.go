@@ -22,8 +22,9 @@ type names struct {
 type binding struct {
 	name   string
 	group  string
-	gate   uint32 // trouble with its own address
-	gone   bool   // a reload has removed it
+	gate   uint32    // trouble with its own address
+	family [2]uint32 // gates: no route for IPv4, IPv6
+	gone   bool      // a reload has removed it
 	conns  int
 	queued int // parts that wait for a time
 	ready  int // parts that wait for a connection
@@ -128,7 +129,11 @@ func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint3
 	return h
 }
 
-func (m *Machine) setGroup(b uint32, group string) { m.names.bindings[b].group = strings.Clone(group) }
+func (m *Machine) setGroup(b uint32, group string) {
+	if x := &m.names.bindings[b]; x.group != group {
+		x.group = strings.Clone(group)
+	}
+}
 
 func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
 	key := queueKey{lane, tenant}

@@ -137,16 +137,20 @@ func (m *Machine) counterView(id limit.CounterID, since int64) CounterView {
 // Bindings returns every binding that the machine knows, by name, without Domains.
 func (m *Machine) Bindings() []BindingView {
 	out := make([]BindingView, 0, len(m.names.bindings)-1)
+	limits := m.bindingLimits()
 	for i := 1; i < len(m.names.bindings); i++ {
-		out = append(out, m.bindingView(uint32(i)))
+		out = append(out, m.bindingView(uint32(i), limits))
 	}
 	slices.SortFunc(out, func(a, b BindingView) int { return strings.Compare(a.Binding, b.Binding) })
 	return out
 }
 
-func (m *Machine) bindingView(h uint32) BindingView {
+func (m *Machine) bindingView(h uint32, limits map[string]int) BindingView {
 	b := &m.names.bindings[h]
-	v := BindingView{Binding: b.name, Group: b.group, Conns: b.conns, Limit: m.bindingLimit(b.name), Queued: b.queued, Ready: b.ready}
+	v := BindingView{Binding: b.name, Group: b.group, Conns: b.conns, Limit: limit.Unlimited, Queued: b.queued, Ready: b.ready}
+	if n, ok := limits[b.name]; ok {
+		v.Limit = n
+	}
 	switch {
 	case b.gone:
 		v.Trouble = "removed from the configuration"
@@ -156,16 +160,18 @@ func (m *Machine) bindingView(h uint32) BindingView {
 	return v
 }
 
-// bindingLimit is the smallest limit on all connections of a binding; limit.Unlimited
-// if no counter of it alone is alive.
-func (m *Machine) bindingLimit(name string) int {
-	least := limit.Unlimited
-	for id := 1; id < m.limits.Bound(); id++ {
-		k := m.limits.Key(limit.CounterID(id))
-		if k.Binding == name && k.Domain == "" && k.Host == "" && !k.Address.IsValid() {
-			if n := m.limits.State(limit.CounterID(id)).Limit; least == limit.Unlimited || n < least {
-				least = n
-			}
+// bindingLimits is the smallest limit on all connections of each binding, as far as
+// counters of bindings are alive.
+func (m *Machine) bindingLimits() map[string]int {
+	least := map[string]int{}
+	for id := limit.CounterID(1); int(id) < m.limits.Bound(); id++ {
+		k := m.limits.Key(id)
+		if k.Binding == "" || k.Domain != "" || k.Host != "" || k.Address.IsValid() || k.Stanza != "" {
+			continue
+		}
+		n := m.limits.State(id).Limit
+		if old, ok := least[k.Binding]; !ok || n < old {
+			least[k.Binding] = n
 		}
 	}
 	return least
@@ -178,7 +184,7 @@ func (m *Machine) Binding(name string) (BindingView, bool) {
 	if !ok {
 		return BindingView{}, false
 	}
-	v := m.bindingView(h)
+	v := m.bindingView(h, m.bindingLimits())
 	for at := uint32(1); at < m.lanes.next; at++ {
 		if l := m.lanes.at(at); l.policy != nil && l.key.binding == h {
 			v.Domains = append(v.Domains, BindingUsage{Domain: m.names.domains.at(l.key.domain).name, Conns: int(l.conns), Limit: m.laneLimit(l)})

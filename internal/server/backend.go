@@ -72,6 +72,7 @@ func (b backend) Explain(subject string) ([]sched.Explanation, error) {
 			b.stamp(&e.Path[i])
 		}
 		e.Next = b.driver.Clock().Time(e.NextAt)
+		e.Path, e.Hosts = list(e.Path), list(e.Hosts)
 		out = append(out, e)
 	}
 	if len(out) == 0 {
@@ -164,6 +165,9 @@ func (b backend) Bindings() []sched.BindingView {
 			views = append(views, sched.BindingView{Binding: name, Group: declared.Group, Limit: -1})
 		}
 	}
+	for i := range views {
+		views[i].Domains = list(views[i].Domains)
+	}
 	slices.SortFunc(views, func(a, b sched.BindingView) int { return cmp.Compare(a.Binding, b.Binding) })
 	return views
 }
@@ -172,11 +176,13 @@ func (b backend) Binding(name string) (sched.BindingView, error) {
 	var v sched.BindingView
 	var ok bool
 	b.driver.View(func(m *sched.Machine, _ int64) { v, ok = m.Binding(name) })
+	v.Domains = list(v.Domains)
 	if ok {
 		return v, nil
 	}
 	if known := b.policies.snapshot().Bindings[name]; known != nil {
-		return sched.BindingView{Binding: name, Group: known.Group, Limit: -1}, nil
+		v.Binding, v.Group, v.Limit = name, known.Group, -1
+		return v, nil
 	}
 	return v, fmt.Errorf("binding %q: %w: `sluice binding list` shows those there are", name, admin.ErrNotFound)
 }
@@ -189,11 +195,14 @@ func (b backend) Domain(name string) (admin.Domain, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	out := b.lookup(ctx, domain)
+	q, _ := b.policies.queue(defaultBinding, domain)
+	out.Gateway = q.Session.Gateway
 	b.driver.View(func(m *sched.Machine, now int64) {
 		if d, ok := m.Domain(now, domain); ok {
-			out.Queues = d.Queues
+			out.Queues, out.Hosts, out.Conns = d.Queues, d.Hosts, d.Conns
 		}
 	})
+	out.Queues, out.Hosts = list(out.Queues), list(out.Hosts)
 	for i := range out.Queues {
 		b.stamp(out.Queues[i].WaitingOn)
 	}
@@ -260,4 +269,12 @@ func (b backend) Reload() (admin.Reloaded, error) {
 		return admin.Reloaded{}, err
 	}
 	return admin.Reloaded{Generation: b.policies.snapshot().Generation, Warnings: warnings}, nil
+}
+
+// list is never nil: JSON has [] for an empty list, not null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
 }

@@ -3,15 +3,20 @@ package server
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/sluice-mta/sluice/internal/account"
 	"github.com/sluice-mta/sluice/internal/deliver"
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/sched/live"
 )
 
 // maxLookups bounds the questions to the DNS under way at once.
 const maxLookups = 256
+
+// maxAccounts is how many accounts are handed to the writer at once.
+const maxAccounts = 256
 
 // edges carries the scheduler's actions out. Its methods are called under the
 // scheduler's lock: each hands over to a goroutine, a mailbox or an outbox.
@@ -22,6 +27,8 @@ type edges struct {
 	store  *store
 	log    *slog.Logger
 
+	// outcomes completes the outcomes of what expired.
+	outcomes  func(mail.ID, []mail.Outcome) []mail.Outcome
 	accounts  *outbox[sched.Account]
 	accounted chan struct{} // closed when all accounts have been handed to the writer
 	resolve   func(context.Context, sched.Resolve) sched.Resolved
@@ -65,8 +72,13 @@ func (e *edges) accounting(w *account.Writer) {
 		if accounts == nil {
 			return
 		}
-		for _, a := range accounts {
-			if err := w.Write(a); err != nil {
+		for i := range accounts {
+			if a := &accounts[i]; a.Kind == sched.RecordBounced {
+				a.Outcomes = e.outcomes(a.Message, a.Outcomes)
+			}
+		}
+		for part := range slices.Chunk(accounts, maxAccounts) {
+			if err := w.Write(part...); err != nil {
 				e.log.Error("accounting", "error", err)
 				return
 			}

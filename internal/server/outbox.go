@@ -1,6 +1,9 @@
 package server
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // outbox holds actions in the order in which the scheduler emitted them until one
 // goroutine takes them. Put never blocks: what bounds it is the scheduler, which hands
@@ -31,8 +34,15 @@ func (o *outbox[T]) put(item T) {
 func (o *outbox[T]) take() []T {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.items) == 0 && !o.closed {
-		o.wake.Wait()
+	if len(o.items) == 0 && !o.closed {
+		for len(o.items) == 0 && !o.closed {
+			o.wake.Wait()
+		}
+		// A woken goroutine runs before all that wait to run, and would find the first item
+		// alone. Behind them it finds theirs too: one round for many.
+		o.mu.Unlock()
+		runtime.Gosched()
+		o.mu.Lock()
 	}
 	clear(o.spare)
 	out := o.items

@@ -43,6 +43,12 @@ func (p *policies) queue(binding, domain string) (*policy.Queue, uint64) {
 	r.mu.RUnlock()
 	if q == nil {
 		q = r.Resolver.Queue(binding, domain)
+		if r.Snapshot().Bindings[binding] == nil {
+			// Its mail waits: it must not leave from an address that nobody chose.
+			waits := *q
+			waits.Suspended, waits.Group = true, ""
+			q = &waits
+		}
 		r.mu.Lock()
 		if len(r.queues) < maxKnown {
 			r.queues[k] = q

@@ -1,15 +1,64 @@
 package server
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sink"
 )
+
+// What a reload cannot change is compared with what the server was started with, however
+// many reloads came between.
+func TestReloadSaysWhatWaitsForTheNextStart(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("")
+	defer stop(t, s)
+	conf := filepath.Join(w.dir, "sluice.conf")
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.ReplaceAll(string(text), `directory = "log"`, `directory = "log" max_age = 1h`)
+	w.file("sluice.conf", strings.ReplaceAll(other, "Control_Listener {", "Control_Listener { Listen \"unix:other.sock\" { }"))
+	for range 2 {
+		warnings, err := s.Reload()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := strings.Join(warnings, "\n")
+		if !strings.Contains(all, "other.sock") || !strings.Contains(all, "accounting") {
+			t.Errorf("warnings: %s", all)
+		}
+	}
+	if got := s.Addresses(policy.ListenControl); len(got) != 1 || !strings.HasSuffix(got[0], "control.sock") {
+		t.Errorf("control at %v", got)
+	}
+	w.file("sluice.conf", string(text))
+	if warnings, err := s.Reload(); err != nil || len(warnings) != 0 {
+		t.Errorf("back at what runs: %v %v", warnings, err)
+	}
+}
+
+// A stop that is asked for twice waits for nobody.
+func TestHurry(t *testing.T) {
+	w := newWorld(t)
+	k := w.sink(sink.Options{Faults: []sink.Fault{{Kind: sink.StallDot, Share: 1}}})
+	s := w.start("drain_timeout = 1h")
+	send(t, s, "m", "u@one.test")
+	until(t, "a connection", func() bool { return k.Report().Connections.Open == 1 })
+	stopped := make(chan struct{})
+	go func() { stop(t, s); close(stopped) }()
+	s.Hurry()
+	select {
+	case <-stopped:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it still waits")
+	}
+}
 
 func TestReloadIsAllOrNothing(t *testing.T) {
 	w := newWorld(t)
@@ -41,51 +90,5 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	}
 	if got := ask(); got != "Max_Outbound_Connections = 9" {
 		t.Errorf("after a reload: %s", got)
-	}
-}
-
-// TestReloadNamesWhatWaitsForAStart: what is told is the difference to what runs, not to
-// the configuration read last.
-func TestReloadNamesWhatWaitsForAStart(t *testing.T) {
-	w := newWorld(t)
-	s := w.start("")
-	defer stop(t, s)
-	smtp := s.Addresses(policy.ListenESMTP)
-	conf := filepath.Join(w.dir, "sluice.conf")
-	text, err := os.ReadFile(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.file("sluice.conf", string(text)+"\nESMTP_Listener { Listen \"127.0.0.1:1\" { } }\nspool { segment_size = 1MB }\n")
-	told, err := s.Reload()
-	if all := strings.Join(told, "\n"); err != nil || !strings.Contains(all, "127.0.0.1:1 begins at the next start") || !strings.Contains(all, "spool:") {
-		t.Errorf("a listener and the spool changed: %q, %v", told, err)
-	}
-	if got := s.Addresses(policy.ListenESMTP); fmt.Sprint(got) != fmt.Sprint(smtp) {
-		t.Errorf("listens on %v, and says %v", smtp, got)
-	}
-	w.file("sluice.conf", string(text))
-	if told, err := s.Reload(); err != nil || strings.Contains(strings.Join(told, "\n"), "next start") {
-		t.Errorf("back to what runs: %q, %v", told, err)
-	}
-}
-
-func TestSuspendNamesSomebody(t *testing.T) {
-	w := newWorld(t)
-	s := w.start("")
-	defer stop(t, s)
-	b := backend{s}
-	if _, err := b.Operate(admin.Operation{Verb: "suspend", Domain: "one.test"}); err != nil {
-		t.Fatal(err)
-	}
-	send(t, s, "1", "a@one.test")
-	list, err := b.Explain("one.test")
-	if err != nil || list[0].State != "suspended by an operator" {
-		t.Errorf("%+v, %v", list, err)
-	}
-	for _, binding := range []string{"default/shop", "no-such"} {
-		if _, err := b.Operate(admin.Operation{Verb: "resume", Domain: "one.test", Binding: binding}); err == nil {
-			t.Errorf("resume of binding %q, which is none, was taken", binding)
-		}
 	}
 }

@@ -25,7 +25,7 @@ func (s *Server) report(a sched.Bounce) *spool.Report {
 	now := s.opts.Clock.Wall()
 	in := bounce.Input{
 		ID: s.injector.NewID(), Now: now, Hostname: snap.Hostname, Postmaster: snap.Postmaster, Tenant: reportTenant,
-		Envelope: env, Content: content, Outcomes: a.Outcomes, Attempt: a.Attempt, Delay: a.Delay,
+		Envelope: env, Content: content, Outcomes: s.withLastReplies(a.Message, a.Outcomes), Attempt: a.Attempt, Delay: a.Delay,
 	}
 	in.Binding, in.Group = s.bounceBinding(in.ID)
 	if a.Delay {
@@ -57,10 +57,7 @@ func (s *Server) bounceBinding(id mail.ID) (binding, group string) {
 	snap := s.policies.snapshot()
 	name := snap.BounceBinding
 	if g := snap.Groups[name]; g != nil {
-		candidates := make([]route.Candidate, 0, len(g.Bindings))
-		for _, b := range g.Bindings {
-			candidates = append(candidates, route.Candidate{Name: b, Weight: snap.Bindings[b].Weight})
-		}
+		candidates := members(snap, g)
 		if i := route.Pick(id, candidates); i >= 0 {
 			return candidates[i].Name, name
 		}
@@ -68,5 +65,5 @@ func (s *Server) bounceBinding(id mail.ID) (binding, group string) {
 	if snap.Bindings[name] != nil {
 		return name, ""
 	}
-	return "default", ""
+	return defaultBinding, ""
 }

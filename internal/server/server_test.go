@@ -110,8 +110,14 @@ func stop(t *testing.T, s *Server) {
 // send hands one message in over SMTP.
 func send(t *testing.T, s *Server, id string, to ...string) {
 	t.Helper()
+	sendVia(t, s, id, "default", to...)
+}
+
+// sendVia names a binding.
+func sendVia(t *testing.T, s *Server, id, binding string, to ...string) {
+	t.Helper()
 	err := smtp.SendMail(s.Addresses(policy.ListenESMTP)[0], nil, "a@sender.test", to,
-		fmt.Appendf(nil, "From: a@sender.test\r\nSubject: %s\r\nMessage-ID: <%s@sender.test>\r\n\r\nHello.\r\n", id, id))
+		fmt.Appendf(nil, "X-Binding: "+binding+"\r\nFrom: a@sender.test\r\nSubject: %s\r\nMessage-ID: <%s@sender.test>\r\n\r\nHello.\r\n", id, id))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +259,9 @@ func TestExpiresAfterOneAttempt(t *testing.T) {
 	if n := len(w.records("t")); n != 2 {
 		t.Errorf("%d attempts recorded as deferred, want 2: the second after the restart", n)
 	}
+	if b := w.records("b")[0]; !strings.Contains(b, "4.4.7") || !strings.Contains(b, "connection refused") {
+		t.Errorf("the record of an expired message does not tell why it was not delivered: %s", b)
+	}
 }
 
 func TestPortInUse(t *testing.T) {
@@ -323,5 +332,20 @@ func (w *world) flip(text string) {
 	}
 	if n == 0 {
 		w.t.Fatalf("%q is nowhere in the spool", text)
+	}
+}
+
+// A message that expires while it waits ends with the last thing that was said about it.
+func TestExpiresWhileWaiting(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("message_expiration = 2s retry_interval = ( 20m ) generate_bounces = off")
+	send(t, s, "m", "u@one.test") // nothing listens: deferred
+	until(t, "expired", func() bool { return len(w.records("b")) == 1 })
+	stop(t, s)
+	if n := len(w.records("t")); n != 1 {
+		t.Errorf("%d attempts recorded as deferred, want 1", n)
+	}
+	if b := w.records("b")[0]; !strings.Contains(b, "4.4.7") || !strings.Contains(b, "connection refused") {
+		t.Errorf("the record of an expired message does not tell why it was not delivered: %s", b)
 	}
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -35,6 +36,9 @@ func Random(seed uint64, crashes bool) *World {
 		}
 		if r.IntN(3) == 0 {
 			x.Addresses = append(x.Addresses, x.Addresses[0].Next().Next())
+		}
+		if r.IntN(3) == 0 {
+			x.Addresses = append(x.Addresses, netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i + 1)}))
 		}
 		for range r.IntN(3) {
 			from := time.Duration(r.IntN(3600)) * time.Second
@@ -151,7 +155,8 @@ func (w *World) randomEvents(bindings, domains, hosts []string, crashes bool) {
 			w.client(at, func() { w.step(sched.Operator{Verb: sched.Retry, Domain: d}) })
 		case 3:
 			class := sched.ConnectLocalAddress + sched.ConnectClass(r.IntN(4))
-			w.client(at, func() { b.trouble = class })
+			only6 := r.IntN(2) == 0
+			w.client(at, func() { b.trouble, b.only6 = class, only6 })
 			w.client(at+span, func() { b.trouble = sched.ConnectOK })
 		case 4:
 			class := []mail.Class{mail.ClassDeferred, mail.ClassLocal, mail.ClassRefused}[r.IntN(3)]
@@ -185,7 +190,7 @@ func (w *World) Settle() error {
 	if w.failure != nil {
 		return w.failure
 	}
-	if err := w.m.CheckInvariants(); err != nil {
+	if err := w.machine().CheckInvariants(); err != nil {
 		w.fail("at the end: %v", err)
 	}
 	if t := w.m.Totals(w.now); t.Messages+t.Parts+t.Queues+t.Connections > 0 {

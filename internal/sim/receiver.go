@@ -39,6 +39,7 @@ type Receiver struct {
 	bySource  map[string]int
 	Peak      int
 	accepted  int
+	refused   int // connections turned away with 421
 }
 
 type spell struct {
@@ -123,7 +124,7 @@ func (w *World) connect(a sched.Connect) {
 	if w.stopped {
 		w.fail("a connection is opened after the stop")
 	}
-	if b.trouble != sched.ConnectOK {
+	if b.trouble != sched.ConnectOK && (!b.only6 || a.Address.Is6()) {
 		w.after(time.Millisecond, func() { w.connectFails(c, b.trouble, "no such address") })
 		return
 	}
@@ -153,6 +154,7 @@ func (w *World) arrives(c *conn) {
 		switch {
 		case c.ending:
 		case r.PerSource > 0 && r.bySource[c.Binding] > r.PerSource, w.behaves(r, Busy):
+			r.refused++
 			w.connectFails(c, sched.ConnectBusy, "421 too many connections")
 		case c.TLS != sched.TLSNo && w.behaves(r, NoTLS):
 			w.connectFails(c, sched.ConnectTLS, "handshake failed")
@@ -323,13 +325,16 @@ func (w *World) rebind(a sched.Rebind) {
 		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain}
 		names := []string{}
 		for name, b := range w.bindings {
-			if b.group == a.Group && a.Group != "" {
+			if b.group == a.Group && a.Group != "" && !b.gone {
 				names = append(names, name)
 			}
 		}
 		slices.Sort(names)
+		if len(names) == 0 && w.bindingOf(a.Binding).gone {
+			names = append(names, "default")
+		}
 		for _, n := range names {
-			b := w.bindings[n]
+			b := w.bindingOf(n)
 			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.rules.queue(b, a.Domain), Generation: w.generation})
 		}
 		w.step(ev)

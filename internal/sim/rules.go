@@ -233,6 +233,12 @@ func (w *World) Reload() {
 		names, next := w.m.Names(cursor, 100)
 		for _, n := range names {
 			b := w.bindingOf(n.Binding)
+			if b.gone {
+				if n.Host == "" {
+					ev.Queues = append(ev.Queues, sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain})
+				}
+				continue
+			}
 			if n.Host != "" {
 				ev.Hosts = append(ev.Hosts, sched.HostPolicy{Binding: n.Binding, Host: n.Host, Policy: w.rules.host(b, w.receivers[n.Host])})
 			} else {

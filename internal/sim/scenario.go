@@ -23,16 +23,18 @@ import (
 //	limit server_max_outbound_connections * 100 reserve 10
 //	files 50                                         the open-file limit
 //	binding ip-1 group pool weight 2
+//	remove ip-1                                      a reload drops it
 //	tenant shop weight 3
 //	option max_deliveries_per_connection 20
 //	domain one.test mx 10 mx1.one.test 20 mx2.one.test
 //	dns one.test fails deferred                      deferred, refused, local; works again: dns one.test works
 //	addresses mx1.one.test 2
+//	address mx1.one.test 2001:db8::1                 one more
 //	receiver mx1.one.test latency 5ms bears 20 refuses from 10s to 20s
 //	submit 100 messages to one.test every 10ms via ip-1 tenant shop recipients 3
 //	suspend one.test | binding:ip-1 | *              also resume, retry
 //	configure suspend one.test                       suspend_delivery by a reload; configure resume
-//	trouble ip-1 address                             address, files, ports, route, none
+//	trouble ip-1 address                             address, files, ports, route, route6, none
 //	spool sick | healthy
 //	crash down 6h                                    without "down": starts again at once
 //	stop
@@ -83,6 +85,9 @@ func (w *World) sentence(words []string, line int) error {
 		w.Reload()
 	case "binding":
 		w.sayBinding(s)
+	case "remove":
+		w.bindingOf(s.word()).gone = true
+		w.Reload()
 	case "tenant":
 		if w.rules.tenants == nil {
 			w.rules.tenants = map[string]int{}
@@ -101,6 +106,11 @@ func (w *World) sentence(words []string, line int) error {
 		for n := s.number(); len(r.Addresses) < n; {
 			r.Addresses = append(r.Addresses, netip.AddrFrom4([4]byte{198, 19, byte(len(w.receivers)), byte(len(r.Addresses))}))
 		}
+	case "address":
+		r := w.Receiver(s.word())
+		a, err := netip.ParseAddr(s.word())
+		s.note(err)
+		r.Addresses = append(r.Addresses, a)
 	case "receiver":
 		w.sayReceiver(s)
 	case "submit":
@@ -299,145 +309,13 @@ func (w *World) sayConfigure(s *sentence) {
 
 func (w *World) sayTrouble(s *sentence) {
 	b := w.bindingOf(s.word())
+	what, only6 := strings.CutSuffix(s.word(), "6")
+	b.only6 = only6
 	class, ok := map[string]sched.ConnectClass{
 		"address": sched.ConnectLocalAddress, "files": sched.ConnectLocalFiles,
 		"ports": sched.ConnectLocalPorts, "route": sched.ConnectLocalRoute, "none": sched.ConnectOK,
-	}[s.word()]
+	}[what]
 	if b.trouble = class; !ok {
 		s.wrong("address, files, ports, route or none")
 	}
-}
-
-// expect compares a figure of the world with what the scenario says.
-func (w *World) expect(s *sentence) error {
-	what := s.word()
-	if len(s.words) > 0 && s.words[0] == "waits" {
-		return w.expectWait(what, s)
-	}
-	var got int
-	switch what {
-	case "delivered":
-		got = w.books.Delivered
-	case "bounced":
-		got = w.books.Bounced
-	case "expired":
-		got = w.books.Expired
-	case "deferred":
-		got = w.books.Deferred
-	case "delays":
-		got = w.books.Delays
-	case "twice":
-		got = w.books.Twice
-	case "messages":
-		got = w.machine().Totals(w.now).Messages
-	case "connections":
-		got = len(w.conns)
-	case "peak":
-		got = w.referee.Peak[s.word()]
-	case "open":
-		got = w.referee.open[s.word()]
-	case "accepted":
-		got = w.Receiver(s.word()).accepted
-	case "log":
-		subject := strings.Join(s.words, " ")
-		for _, l := range w.Logs {
-			if l.Subject == subject {
-				return nil
-			}
-		}
-		return fmt.Errorf("nothing was logged about it; logged: %v", w.Logs)
-	default:
-		return fmt.Errorf("nothing known of that name")
-	}
-	least, atMost := false, false
-	if s.is("at") {
-		least = s.is("least")
-		if !least {
-			s.must("most")
-			atMost = true
-		}
-	}
-	want := s.number()
-	if err := s.end(); err != nil {
-		return err
-	}
-	if got == want || least && got > want || atMost && got < want {
-		return nil
-	}
-	return fmt.Errorf("it is %d", got)
-}
-
-func (w *World) expectWait(queue string, s *sentence) error {
-	s.must("waits")
-	s.must("on")
-	option := s.word()
-	x, ok := w.machine().Explain(w.now, queue)
-	switch {
-	case s.err != nil:
-		return s.err
-	case !ok:
-		return fmt.Errorf("there is no such queue")
-	case x.WaitingOn == nil || x.WaitingOn.Option != option:
-		return fmt.Errorf("it says: %s", x.State)
-	}
-	return nil
-}
-
-// sentence takes words one by one and remembers the first that was wrong.
-type sentence struct {
-	words []string
-	err   error
-}
-
-func (s *sentence) more() bool { return len(s.words) > 0 }
-
-func (s *sentence) word() string {
-	if len(s.words) == 0 {
-		s.note(fmt.Errorf("a word is missing"))
-		return ""
-	}
-	x := s.words[0]
-	s.words = s.words[1:]
-	return x
-}
-
-func (s *sentence) is(x string) bool {
-	if len(s.words) > 0 && s.words[0] == x {
-		s.words = s.words[1:]
-		return true
-	}
-	return false
-}
-
-func (s *sentence) must(x string) {
-	if !s.is(x) {
-		s.wrong(x)
-	}
-}
-
-func (s *sentence) number() int {
-	n, err := strconv.Atoi(s.word())
-	s.note(err)
-	return n
-}
-
-func (s *sentence) duration() time.Duration {
-	d, err := time.ParseDuration(s.word())
-	s.note(err)
-	return d
-}
-
-func (s *sentence) wrong(want string) { s.note(fmt.Errorf("%s expected", want)) }
-
-func (s *sentence) note(err error) {
-	if s.err == nil {
-		s.err = err
-	}
-}
-
-func (s *sentence) end() error {
-	if s.err == nil && len(s.words) > 0 {
-		return fmt.Errorf("%q is too much", s.words[0])
-	}
-	return s.err
 }

@@ -41,6 +41,7 @@ type World struct {
 	messages   int
 	stopped    bool
 	Steps      int
+	MostActs   int // most actions of one step
 	nextCheck  int
 	Logs       []sched.Log
 }
@@ -60,6 +61,8 @@ type binding struct {
 	name, group string
 	weight      int
 	trouble     sched.ConnectClass // connections from it fail so
+	only6       bool               // only those over IPv6
+	gone        bool               // the configuration has it no more
 }
 
 // New returns an empty world.
@@ -155,6 +158,7 @@ func (w *World) step(ev sched.Event) {
 	m.Step(w.now, ev)
 	w.buf = m.Drain(w.buf)
 	actions := append([]sched.Action(nil), w.buf...)
+	w.MostActs = max(w.MostActs, len(actions))
 	for _, a := range actions {
 		w.trace.action(a)
 		w.do(a)

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"runtime"
 	"sync"
 	"time"
 
@@ -55,6 +56,7 @@ func (c *Client) flush(stage mail.Stage, timeout time.Duration) *SessionError {
 		_, err = c.conn.Write(c.out.b[:c.out.n])
 	}
 	c.drop()
+	runtime.Gosched() // others first: meanwhile the receiver may answer
 	if err != nil {
 		return c.farewell(stage, err)
 	}

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -88,6 +89,8 @@ func (w *writer) run() {
 	for {
 		select {
 		case <-w.d.wake:
+			// Whoever is about to store something comes first: one sync for all of them.
+			runtime.Gosched()
 		case <-timer.C:
 		}
 		w.tick()

@@ -1,0 +1,206 @@
+package sched
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/mail"
+)
+
+// laneRoute is where the mail of a lane may go.
+type laneRoute struct {
+	hosts   []routeHost
+	addrs   []routeAddr // of all hosts, in order
+	until   int64
+	asked   uint64 // generation under which Resolve was emitted
+	reply   mail.Reply
+	most    int // smallest limit on the widest path; limit.Unlimited: none
+	trouble int // answers in a row without a resolver
+	class   mail.Class
+	known   bool
+	asking  bool
+}
+
+type routeHost struct {
+	host       uint32
+	preference int
+	tls        TLS
+	from, to   int // in addrs
+}
+
+type routeAddr struct {
+	place uint32
+	own   int // so many counters of the path are the host's own
+	path  []limit.CounterID
+}
+
+// routed reports whether the lane has a route, good or bad, and asks for one if not.
+func (m *Machine) routed(h uint32, l *lane) bool {
+	if l.route == nil {
+		l.route = &laneRoute{most: limit.Unlimited}
+	}
+	r := l.route
+	if r.known && m.now < r.until {
+		return true
+	}
+	if !r.asking && l.timer == noTimer {
+		r.asking, r.asked = true, m.generation
+		b, d := m.laneNames(l)
+		m.emit(Resolve{Binding: b, Domain: d, Policy: l.policy})
+	}
+	return false
+}
+
+const (
+	leastAnswer = int64(time.Second)      // an answer holds at least so long
+	localPause  = int64(2 * time.Second)  // first pause when no resolver answers
+	mostPause   = int64(60 * time.Second) // longest one
+)
+
+func (m *Machine) resolved(ev *Resolved) {
+	b, okb := m.names.bindingOf[ev.Binding]
+	d, okd := m.names.domainOf[ev.Domain]
+	h, ok := m.laneOf[laneKey{b, d}]
+	if !okb || !okd || !ok {
+		return // its mail is gone meanwhile
+	}
+	l := m.lanes.at(h)
+	r := l.route
+	if r == nil || !r.asking {
+		return
+	}
+	r.asking = false
+	switch {
+	case r.asked < m.generation:
+		r.known = false // answered under a configuration that is no more: asked again
+	case ev.Class == mail.ClassLocal:
+		r.trouble++
+		if r.trouble == 1 {
+			m.emit(Log{Level: Warn, Subject: "resolver", Text: fmt.Sprintf("no answer for %s: %s", ev.Domain, ev.Reply)})
+		}
+		r.reply = ev.Reply
+		l.timer = m.wheel.set(m.now+m.jitter(backoff(localPause, mostPause, r.trouble)), timerLane, h)
+	default:
+		r.trouble = 0
+		r.known, r.until = true, max(ev.Until, m.now+leastAnswer)
+		r.class, r.reply = ev.Class, ev.Reply
+		m.setRoute(l, ev.Hosts)
+	}
+	m.touchLane(l)
+}
+
+// backoff doubles from first to most with each trouble in a row, from 1.
+func backoff(first, most int64, n int) int64 {
+	return min(first<<min(max(n-1, 0), 20), most)
+}
+
+// laneTimer: the pause after a resolver's silence is over.
+func (m *Machine) laneTimer(h uint32) {
+	l := m.lanes.at(h)
+	l.timer = noTimer
+	m.touchLane(l)
+}
+
+// touchLane has all queues of a lane begin anew: those of many tenants in slices.
+func (m *Machine) touchLane(l *lane) {
+	if l.queues.n > budget/4 {
+		key := l.key
+		m.eachQueue(func(h uint32, q *queue) {
+			if m.lanes.at(q.lane).key == key {
+				m.replace(h)
+			}
+		})
+		return
+	}
+	for q := l.queues.head; q != 0; q = m.queues.at(q).next {
+		m.replace(q)
+	}
+}
+
+// setRoute takes over the hosts of an answer.
+func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
+	r := l.route
+	old := *r
+	r.hosts, r.addrs = nil, nil
+	for i := range hosts {
+		x := &hosts[i]
+		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
+		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, from: len(r.addrs)}
+		m.useHost(rh.host, 1)
+		if hs := m.hosts.at(rh.host); x.Policy != nil && r.asked >= hs.generation {
+			hs.learn(x, r.asked)
+		}
+		for _, a := range x.Addresses {
+			p := m.placeFor(placeKey{hk.host, a, x.Port})
+			m.usePlace(p, 1)
+			r.addrs = append(r.addrs, routeAddr{place: p})
+		}
+		rh.to = len(r.addrs)
+		r.hosts = append(r.hosts, rh)
+	}
+	if len(r.addrs) == 0 && r.class == mail.ClassDelivered {
+		r.class = mail.ClassDeferred
+		r.reply = mail.Reply{Enhanced: "4.4.4", Text: "no host of the domain has an address that can be used", Stage: mail.StageResolve}
+	}
+	m.setPaths(l)
+	m.freeRoute(&old)
+}
+
+// setPaths puts the lane's addresses on their counters.
+func (m *Machine) setPaths(l *lane) {
+	r := l.route
+	r.most = 0
+	for i := range r.hosts {
+		rh := &r.hosts[i]
+		for k := rh.from; k < rh.to; k++ {
+			a := &r.addrs[k]
+			old := a.path
+			a.path, a.own = m.path(l, rh.host, a.place)
+			r.most = widest(r.most, m.narrowest(a.path))
+			m.releasePath(old)
+		}
+	}
+}
+
+func widest(a, b int) int {
+	if a == limit.Unlimited || b == limit.Unlimited {
+		return limit.Unlimited
+	}
+	return max(a, b)
+}
+
+// narrowest is the smallest limit on a path.
+func (m *Machine) narrowest(path []limit.CounterID) int {
+	most := limit.Unlimited
+	for _, id := range path {
+		if n := m.limits.State(id).Limit; most == limit.Unlimited || n < most {
+			most = n
+		}
+	}
+	return most
+}
+
+func (m *Machine) releasePath(path []limit.CounterID) {
+	for _, id := range path {
+		m.limits.Release(id)
+	}
+}
+
+func (m *Machine) freeRoute(r *laneRoute) {
+	for i := range r.hosts {
+		m.useHost(r.hosts[i].host, -1)
+	}
+	for i := range r.addrs {
+		m.releasePath(r.addrs[i].path)
+		m.usePlace(r.addrs[i].place, -1)
+	}
+}
+
+func (m *Machine) dropRoute(l *lane) {
+	if l.route != nil {
+		m.freeRoute(l.route)
+		l.route = nil
+	}
+}

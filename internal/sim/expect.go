@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+)
+
+// expect compares a figure of the world with what the scenario says.
+func (w *World) expect(s *sentence) error {
+	what := s.word()
+	if len(s.words) > 0 && s.words[0] == "waits" {
+		return w.expectWait(what, s)
+	}
+	var got int
+	switch what {
+	case "delivered":
+		got = w.books.Delivered
+	case "bounced":
+		got = w.books.Bounced
+	case "expired":
+		got = w.books.Expired
+	case "deferred":
+		got = w.books.Deferred
+	case "delays":
+		got = w.books.Delays
+	case "twice":
+		got = w.books.Twice
+	case "messages":
+		got = w.machine().Totals(w.now).Messages
+	case "connections":
+		got = len(w.conns)
+	case "peak":
+		got = w.referee.Peak[s.word()]
+	case "open":
+		got = w.referee.open[s.word()]
+	case "accepted":
+		got = w.Receiver(s.word()).accepted
+	case "refused":
+		got = w.Receiver(s.word()).refused
+	case "log":
+		subject := strings.Join(s.words, " ")
+		for _, l := range w.Logs {
+			if l.Subject == subject {
+				return nil
+			}
+		}
+		return fmt.Errorf("nothing was logged about it; logged: %v", w.Logs)
+	default:
+		return fmt.Errorf("nothing known of that name")
+	}
+	least, atMost := false, false
+	if s.is("at") {
+		least = s.is("least")
+		if !least {
+			s.must("most")
+			atMost = true
+		}
+	}
+	want := s.number()
+	if err := s.end(); err != nil {
+		return err
+	}
+	if got == want || least && got > want || atMost && got < want {
+		return nil
+	}
+	return fmt.Errorf("it is %d", got)
+}
+
+func (w *World) expectWait(queue string, s *sentence) error {
+	s.must("waits")
+	s.must("on")
+	option := s.word()
+	x, ok := w.machine().Explain(w.now, queue)
+	switch {
+	case s.err != nil:
+		return s.err
+	case !ok:
+		return fmt.Errorf("there is no such queue")
+	case x.WaitingOn == nil || x.WaitingOn.Option != option:
+		return fmt.Errorf("it says: %s", x.State)
+	}
+	return nil
+}
