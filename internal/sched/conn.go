@@ -55,6 +55,7 @@ type conn struct {
 	fruitful   bool // some transaction had an outcome
 	failed     bool // ConnectFailed has been seen
 	opened     bool // Connected has been seen
+	extra      bool // one more than its busy host has shown it bears
 }
 
 func (m *Machine) connOf(id ConnID) (uint32, *conn, bool) {

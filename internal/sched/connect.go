@@ -295,9 +295,10 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 	p.reply = &r
 }
 
-// hostAnswers: a delivery through the host shows that it is in order.
+// hostAnswers: a delivery through the host shows that it is in order. That it bears one
+// more connection is shown only by one that was begun after it last refused: then the
+// pauses begin anew, and the next ones are tried one after another.
 func (m *Machine) hostAnswers(c *conn) {
-	p := m.places.at(c.place)
-	p.reply = nil
+	m.places.at(c.place).reply = nil
 	m.hostBears(c)
 }

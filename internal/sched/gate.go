@@ -10,13 +10,14 @@ import (
 
 // A gate stands before a host that says we come too often, a binding whose address is
 // in trouble, or the whole machine when it has no files or ports left. It is shut for
-// a time that doubles with each failure in a row; then it lets one connection try, and
-// opens when that one succeeds. Queues wait in its line and are woken; none polls.
+// a time that doubles with each failure in a row; then it lets one connection try at a
+// time. Trouble of our own is over when one succeeds; a host is asked one by one until it
+// has refused nothing for forgetGate. Queues wait in its line and are woken; none polls.
 //
 // Before a busy host it never bars the number of connections that the host has shown it
 // bears: those that stood when it refused one more. What they deliver says nothing about
 // another one, so only connections beyond them try, one at a time, and each that is kept
-// raises the number. The gate is gone when nothing has been refused for long.
+// raises the number.
 const (
 	firstPause = int64(time.Second)
 	longPause  = int64(time.Minute)
@@ -207,6 +208,7 @@ func (m *Machine) gateTry(h uint32, c *conn) {
 		}
 		if x := m.gates.at(g); x.host == 0 || m.hosts.at(x.host).conns > x.bears {
 			x.trying = h
+			c.extra = x.host != 0
 		}
 	}
 }
@@ -253,14 +255,18 @@ func (m *Machine) hostBusy(h uint32, c *conn, reply mail.Reply) {
 }
 
 // hostBears: a host has taken mail over a connection. When that was begun after the last
-// refusal it shows that so many are borne, and that pauses can be short again.
+// refusal the host is still there for us; when it was one more than before, pauses can
+// be short again.
 func (m *Machine) hostBears(c *conn) {
 	x := m.hosts.at(c.host)
 	if x.gate == 0 {
 		return
 	}
 	if g := m.gates.at(x.gate); g.level > 0 && c.started > g.armed {
-		g.level, g.since = 1, m.now
+		g.since = m.now
+		if c.extra {
+			g.level = 1
+		}
 	}
 }
 

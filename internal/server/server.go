@@ -195,7 +195,7 @@ func (s *Server) connect() error {
 		spool: s.spool, driver: s.driver, clock: s.opts.Clock, compose: s.report, submit: s.submit,
 		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
 	}
-	e.driver, e.agent, e.store, e.resolve, e.rebind = s.driver, s.agent, s.store, s.resolve, s.candidates
+	e.driver, e.agent, e.store, e.resolve, e.rebind, e.outcomes = s.driver, s.agent, s.store, s.resolve, s.candidates, s.withLastReplies
 	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
 	go s.store.run()
 	go e.logging()
