@@ -264,6 +264,7 @@ func (s *Server) Stop() error {
 			"connections", s.agent.Connections(), "drain_timeout", drain)
 		s.cut()
 	}
+	s.stopControl()
 	return s.flush()
 }
 
