@@ -54,6 +54,7 @@ type conn struct {
 	retiring   bool // gets no further part
 	fruitful   bool // some transaction had an outcome
 	failed     bool // ConnectFailed has been seen
+	opening    bool // counted as such at its address
 }
 
 func (m *Machine) connOf(id ConnID) (uint32, *conn, bool) {
@@ -280,6 +281,7 @@ func (m *Machine) closed(ev *Closed) {
 	if !ok {
 		return
 	}
+	m.opened(c)
 	m.unlist(h, c)
 	m.wheel.cancel(&c.timer)
 	for c.held > 0 { // S9 forbids it: rather sent again than lost
