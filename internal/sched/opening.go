@@ -1,15 +1,15 @@
 package sched
 
-// openingLeast is how many connections may be on their way to one address before any
-// of them is answered. As many more may be as are open: a receiver that keeps up is
-// approached in doubling steps, and one that does not is not buried under more calls than
-// it can take, which it would drop without a word.
-const openingLeast = 64
+// openingMost is how many connections may be on their way to one address, unanswered.
+// A receiver is not buried under more calls than it takes in, which it would drop without
+// a word; and when many queues come at once, what the first connections of each deliver
+// meanwhile needs no further ones.
+const openingMost = 32
 
 // crowded reports whether further connections to the address wait for those that are
 // being opened.
 func (p *place) crowded() bool {
-	return p.opening >= max(openingLeast, p.conns-p.opening)
+	return p.opening >= openingMost
 }
 
 // begins counts a connection as being opened, until opened.
