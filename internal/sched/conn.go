@@ -54,6 +54,8 @@ type conn struct {
 	retiring   bool // gets no further part
 	fruitful   bool // some transaction had an outcome
 	failed     bool // ConnectFailed has been seen
+	opened     bool // Connected has been seen
+	extra      bool // one more than its busy host has shown it bears
 }
 
 func (m *Machine) connOf(id ConnID) (uint32, *conn, bool) {
@@ -140,7 +142,7 @@ func (m *Machine) mustRetire(c *conn, l *lane) bool {
 		return true
 	}
 	if c.served >= quantumParts || c.served > 0 && m.now-c.started >= quantumTime {
-		return m.limits.Contended(&c.permit, limit.WaiterID(c.queue))
+		return m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || m.othersAtGate(c.host, c.queue)
 	}
 	return false
 }
@@ -295,6 +297,12 @@ func (m *Machine) closed(ev *Closed) {
 	m.ended(h, c, ev.Class, ev.Reply)
 	m.limits.Return(&c.permit)
 	q.conns--
+	if c.opened {
+		m.hosts.at(c.host).open--
+	}
+	if g := m.hosts.at(c.host).gate; g != 0 {
+		m.wakeGate(g) // a slot that the host bears is free
+	}
 	m.count(c, -1)
 	*c = conn{gen: c.gen}
 	m.conns.release(h)

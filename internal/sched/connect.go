@@ -96,7 +96,7 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 func (m *Machine) closedGate(l *lane, host, place uint32) uint32 {
 	b := &m.names.bindings[l.key.binding]
 	for _, g := range [...]uint32{b.family[family(m.places.at(place))], m.hosts.at(host).gate} {
-		if g != 0 && m.gates.at(g).closed(m.now) {
+		if g != 0 && m.barred(m.gates.at(g)) {
 			return g
 		}
 	}
@@ -226,8 +226,13 @@ func (m *Machine) connected(ev *Connected) {
 	if !ok || c.state != connDialing {
 		return
 	}
-	c.state = connOpen
+	c.state, c.opened = connOpen, true
 	p := m.places.at(c.place)
+	x := m.hosts.at(c.host)
+	if x.open++; x.gate != 0 {
+		g := m.gates.at(x.gate)
+		g.bears = max(g.bears, x.open)
+	}
 	p.failed = 0
 	if ev.TLS {
 		p.tlsFailed, p.noTLS = 0, 0
@@ -295,9 +300,5 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 // pauses begin anew, and the next ones are tried one after another.
 func (m *Machine) hostAnswers(c *conn) {
 	m.places.at(c.place).reply = nil
-	if h := m.hosts.at(c.host).gate; h != 0 {
-		if g := m.gates.at(h); g.level > 1 && c.started > g.armed {
-			g.level = 1
-		}
-	}
+	m.hostBears(c)
 }
