@@ -37,6 +37,9 @@ type Loader struct {
 	// Check says that the configuration is only looked at: secrets that only a service
 	// manager can supply (credential:) are then no error.
 	Check bool
+	// Partial gives what could be read although there are errors: enough to find a running
+	// server by, never to run one.
+	Partial bool
 }
 
 // Load reads the configuration in a file. The Snapshot is nil when there are errors.
@@ -100,13 +103,14 @@ func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 		}
 		r.add(d)
 	}
+	r.checkExposure(snap)
 	r.checkFiles()
 	if _, ok := r.order[r.main]; !ok {
 		r.order[r.main] = -1
 	}
 	r.diags.sortBy(r.order)
 	r.tooMany()
-	if r.diags.HasErrors() {
+	if r.diags.HasErrors() && !r.Partial {
 		return nil, r.diags
 	}
 	return snap, r.diags

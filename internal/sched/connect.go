@@ -61,8 +61,8 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 
 // choose sorts the addresses of hosts with an equal preference into those that can be
 // had now (cand), the counters of those that are full (full), the gates of those that
-// are busy (shut), and those that enough connections are being opened to (crowds). base is a counter that blocks whatever the host. healthy says
-// that not all have failed.
+// are busy (shut), and those to which enough connections are being opened (crowds). base
+// is a counter that blocks whatever the host. healthy says that not all have failed.
 func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.CounterID, healthy bool) {
 	m.cand, m.full, m.shut, m.crowds = m.cand[:0], m.full[:0], m.shut[:0], m.crowds[:0]
 	for i := range hosts {
@@ -100,7 +100,7 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 func (m *Machine) closedGate(l *lane, host, place uint32) uint32 {
 	b := &m.names.bindings[l.key.binding]
 	for _, g := range [...]uint32{b.family[family(m.places.at(place))], m.hosts.at(host).gate} {
-		if g != 0 && m.gates.at(g).closed(m.now) {
+		if g != 0 && m.barred(m.gates.at(g)) {
 			return g
 		}
 	}
@@ -234,9 +234,14 @@ func (m *Machine) connected(ev *Connected) {
 	if !ok || c.state != connDialing {
 		return
 	}
-	c.state = connOpen
-	m.opened(c)
+	c.state, c.opened = connOpen, true
+	m.answered(c)
 	p := m.places.at(c.place)
+	x := m.hosts.at(c.host)
+	if x.open++; x.gate != 0 {
+		g := m.gates.at(x.gate)
+		g.bears = max(g.bears, x.open)
+	}
 	p.failed = 0
 	if ev.TLS {
 		p.tlsFailed, p.noTLS = 0, 0
@@ -256,7 +261,7 @@ func (m *Machine) connectFailed(ev *ConnectFailed) {
 	if !ok || c.failed {
 		return
 	}
-	m.opened(c)
+	m.answered(c)
 	if !c.retiring {
 		m.retire(c, m.queues.at(c.queue))
 	}
@@ -300,11 +305,10 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 	p.reply = &r
 }
 
-// hostAnswers: a delivery through the host shows that it is in order.
+// hostAnswers: a delivery through the host shows that it is in order. That it bears one
+// more connection is shown only by one that was begun after it last refused: then the
+// pauses begin anew, and the next ones are tried one after another.
 func (m *Machine) hostAnswers(c *conn) {
-	p := m.places.at(c.place)
-	p.reply = nil
-	if g := m.hosts.at(c.host).gate; g != 0 {
-		m.openGate(g)
-	}
+	m.places.at(c.place).reply = nil
+	m.hostBears(c)
 }

@@ -45,7 +45,8 @@ type host struct {
 	generation uint64
 	gate       uint32 // too many connections, says the receiver
 	refs       int
-	conns      int
+	conns      int // permits
+	open       int // of them sessions, until the receiver has let go
 }
 
 type hostKey struct {

@@ -12,14 +12,14 @@ func (p *place) crowded() bool {
 	return p.opening >= openingMost
 }
 
-// begins counts a connection as being opened, until opened.
+// begins counts a connection as being opened, until answered.
 func (m *Machine) begins(c *conn) {
 	c.opening = true
 	m.places.at(c.place).opening++
 }
 
-// opened: the connection is answered, or has failed.
-func (m *Machine) opened(c *conn) {
+// answered: the connection is open, or has failed.
+func (m *Machine) answered(c *conn) {
 	if !c.opening {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-mta/sluice/internal/account"
 	"github.com/sluice-mta/sluice/internal/deliver"
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/sched/live"
 )
@@ -26,6 +27,8 @@ type edges struct {
 	store  *store
 	log    *slog.Logger
 
+	// outcomes completes the outcomes of what expired.
+	outcomes  func(mail.ID, []mail.Outcome) []mail.Outcome
 	accounts  *outbox[sched.Account]
 	accounted chan struct{} // closed when all accounts have been handed to the writer
 	resolve   func(context.Context, sched.Resolve) sched.Resolved
@@ -68,6 +71,11 @@ func (e *edges) accounting(w *account.Writer) {
 		accounts := e.accounts.take()
 		if accounts == nil {
 			return
+		}
+		for i := range accounts {
+			if a := &accounts[i]; a.Kind == sched.RecordBounced {
+				a.Outcomes = e.outcomes(a.Message, a.Outcomes)
+			}
 		}
 		for part := range slices.Chunk(accounts, maxAccounts) {
 			if err := w.Write(part...); err != nil {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/inject/smtpin"
@@ -16,9 +19,8 @@ import (
 // bind opens every listener of the configuration, so that a port in use is told at
 // once; nothing is accepted before serve.
 func (s *Server) bind() error {
-	snap := s.policies.snapshot()
-	for i := range snap.Listeners {
-		l := &snap.Listeners[i]
+	for i := range s.begun.Listeners {
+		l := &s.begun.Listeners[i]
 		var bound net.Listener
 		var err error
 		switch l.Kind {
@@ -53,7 +55,7 @@ func (s *Server) listening() []string {
 // Addresses returns where the server listens, by kind.
 func (s *Server) Addresses(kind policy.ListenerKind) []string {
 	var out []string
-	for i, l := range s.policies.snapshot().Listeners {
+	for i, l := range s.begun.Listeners {
 		if l.Kind == kind && i < len(s.bound) && s.bound[i] != nil {
 			a := s.bound[i].Addr()
 			if a.Network() == "unix" {
@@ -68,9 +70,8 @@ func (s *Server) Addresses(kind policy.ListenerKind) []string {
 
 // serve begins to take connections.
 func (s *Server) serve() error {
-	snap := s.policies.snapshot()
-	for i := range snap.Listeners {
-		l, bound := &snap.Listeners[i], s.bound[i]
+	for i := range s.begun.Listeners {
+		l, bound := &s.begun.Listeners[i], s.bound[i]
 		switch l.Kind {
 		case policy.ListenESMTP:
 			front, err := smtpin.New(s.injector, l)
@@ -83,10 +84,11 @@ func (s *Server) serve() error {
 			h := &http.Server{
 				Handler: admin.Handler(backend{s}, s.log), ReadHeaderTimeout: 10 * time.Second,
 				ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+				ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 			}
 			s.control = append(s.control, h)
 			s.goServe(func() error {
-				if err := h.Serve(bound); !errors.Is(err, http.ErrServerClosed) {
+				if err := h.Serve(netutil.LimitListener(bound, l.MaxSessions)); !errors.Is(err, http.ErrServerClosed) {
 					return fmt.Errorf("control listener %s: %w", bound.Addr(), err)
 				}
 				return nil

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/policy"
@@ -23,7 +24,7 @@ func (s *Server) Reload() ([]string, error) {
 	}
 	now := s.policies.snapshot()
 	next.Generation = now.Generation + 1
-	warnings = append(warnings, needsRestart(now, next)...)
+	warnings = append(warnings, needsRestart(s.begun, next)...)
 	if err := s.routeBy(next); err != nil {
 		return nil, fmt.Errorf("%w; the running configuration stays: %w", admin.ErrRefused, err)
 	}
@@ -60,7 +61,7 @@ func (s *Server) fill(ev *sched.PolicyChanged, names []sched.Name) {
 	}
 }
 
-// needsRestart names what a reload cannot change.
+// needsRestart names what a reload cannot change, now being what was started with.
 func needsRestart(now, next *policy.Snapshot) []string {
 	var out []string
 	have := map[string]policy.ListenerKind{}
@@ -82,8 +83,9 @@ func needsRestart(now, next *policy.Snapshot) []string {
 	if now.Spool != next.Spool {
 		out = append(out, "spool: its settings change at the next start")
 	}
-	if now.Account.Directory != next.Account.Directory {
-		out = append(out, "accounting: its directory changes at the next start")
+	if a, b := &now.Account, &next.Account; a.Directory != b.Directory || a.MaxSize != b.MaxSize || a.MaxAge != b.MaxAge ||
+		!slices.Equal(a.Formats, b.Formats) {
+		out = append(out, "accounting: its settings change at the next start")
 	}
 	return out
 }

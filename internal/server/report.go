@@ -25,7 +25,7 @@ func (s *Server) report(a sched.Bounce) *spool.Report {
 	now := s.opts.Clock.Wall()
 	in := bounce.Input{
 		ID: s.injector.NewID(), Now: now, Hostname: snap.Hostname, Postmaster: snap.Postmaster, Tenant: reportTenant,
-		Envelope: env, Content: content, Outcomes: a.Outcomes, Attempt: a.Attempt, Delay: a.Delay,
+		Envelope: env, Content: content, Outcomes: s.withLastReplies(a.Message, a.Outcomes), Attempt: a.Attempt, Delay: a.Delay,
 	}
 	in.Binding, in.Group = s.bounceBinding(in.ID)
 	if a.Delay {

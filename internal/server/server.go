@@ -50,11 +50,14 @@ type Server struct {
 	resolver atomic.Pointer[dns.Resolver]
 	router   atomic.Pointer[dns.Router]
 
+	begun    *policy.Snapshot         // of the start: what a reload cannot change is as it says
 	fronts   map[string]*smtpin.Front // by the listener's address
-	bound    []net.Listener
+	bound    []net.Listener           // by the index of its stanza in begun
 	control  []*http.Server
 	serving  sync.WaitGroup
 	fatal    chan error // a listener that failed
+	hurry    chan struct{}
+	hurried  sync.Once
 	reloadMu sync.Mutex
 }
 
@@ -66,6 +69,7 @@ func Start(o Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: o, log: o.Log, started: time.Now(), fronts: map[string]*smtpin.Front{}, fatal: make(chan error, 16),
+		begun: o.Snapshot, hurry: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.policies.set(o.Snapshot)
@@ -191,7 +195,7 @@ func (s *Server) connect() error {
 		spool: s.spool, driver: s.driver, clock: s.opts.Clock, compose: s.report, submit: s.submit,
 		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
 	}
-	e.driver, e.agent, e.store, e.resolve, e.rebind = s.driver, s.agent, s.store, s.resolve, s.candidates
+	e.driver, e.agent, e.store, e.resolve, e.rebind, e.outcomes = s.driver, s.agent, s.store, s.resolve, s.candidates, s.withLastReplies
 	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
 	go s.store.run()
 	go e.logging()
@@ -242,15 +246,29 @@ func (s *Server) Stop() error {
 	drain := s.policies.snapshot().DrainTimeout
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
+	go func() {
+		select {
+		case <-s.hurry:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	s.stopListening(ctx)
 	s.driver.Step(sched.Stop{})
 	if !s.agentEnded(ctx) {
-		s.log.Warn("drain_timeout passed: connections are cut; their messages may be delivered again",
+		why := "drain_timeout passed"
+		if errors.Is(ctx.Err(), context.Canceled) {
+			why = "asked to stop at once"
+		}
+		s.log.Warn(why+": connections are cut; their messages may be delivered again",
 			"connections", s.agent.Connections(), "drain_timeout", drain)
 		s.cut()
 	}
 	return s.flush()
 }
+
+// Hurry makes a Stop that is on its way, or comes later, wait for no transaction.
+func (s *Server) Hurry() { s.hurried.Do(func() { close(s.hurry) }) }
 
 // agentEnded waits for all connections to end.
 func (s *Server) agentEnded(ctx context.Context) bool {

@@ -259,38 +259,8 @@ func TestExpiresAfterOneAttempt(t *testing.T) {
 	if n := len(w.records("t")); n != 2 {
 		t.Errorf("%d attempts recorded as deferred, want 2: the second after the restart", n)
 	}
-}
-
-func TestReloadIsAllOrNothing(t *testing.T) {
-	w := newWorld(t)
-	s := w.start("domain \"one.test\" { max_outbound_connections = 4 }")
-	defer stop(t, s)
-	b := backend{s}
-	conf := filepath.Join(w.dir, "sluice.conf")
-	text, err := os.ReadFile(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ask := func() string {
-		a, err := b.Eval([]string{"domain", "one.test", "max_outbound_connections"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.SplitN(a.Text, "\n", 2)[0]
-	}
-	w.file("sluice.conf", string(text)+"\nno_such_option = 1\n")
-	if _, err := s.Reload(); err == nil || !strings.Contains(err.Error(), "no_such_option") {
-		t.Errorf("reload of a broken file: %v", err)
-	}
-	if got := ask(); got != "Max_Outbound_Connections = 4" {
-		t.Errorf("after a refused reload: %s", got)
-	}
-	w.file("sluice.conf", strings.ReplaceAll(string(text), "connections = 4", "connections = 9"))
-	if _, err := s.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	if got := ask(); got != "Max_Outbound_Connections = 9" {
-		t.Errorf("after a reload: %s", got)
+	if b := w.records("b")[0]; !strings.Contains(b, "4.4.7") || !strings.Contains(b, "connection refused") {
+		t.Errorf("the record of an expired message does not tell why it was not delivered: %s", b)
 	}
 }
 
@@ -362,5 +332,20 @@ func (w *world) flip(text string) {
 	}
 	if n == 0 {
 		w.t.Fatalf("%q is nowhere in the spool", text)
+	}
+}
+
+// A message that expires while it waits ends with the last thing that was said about it.
+func TestExpiresWhileWaiting(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("message_expiration = 2s retry_interval = ( 20m ) generate_bounces = off")
+	send(t, s, "m", "u@one.test") // nothing listens: deferred
+	until(t, "expired", func() bool { return len(w.records("b")) == 1 })
+	stop(t, s)
+	if n := len(w.records("t")); n != 1 {
+		t.Errorf("%d attempts recorded as deferred, want 1", n)
+	}
+	if b := w.records("b")[0]; !strings.Contains(b, "4.4.7") || !strings.Contains(b, "connection refused") {
+		t.Errorf("the record of an expired message does not tell why it was not delivered: %s", b)
 	}
 }

@@ -58,7 +58,7 @@ func (s *store) batch(actions []sched.Action) (b spool.Batch, upto uint64) {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case sched.Persist:
-			b.Changes = append(b.Changes, spool.Change{Message: a.Message, States: s.walled(a.States)})
+			b.Changes = append(b.Changes, spool.Change{Message: a.Message, States: s.keepLast(a.Message, s.walled(a.States))})
 			upto = a.Seq
 		case sched.Finish:
 			b.Changes = append(b.Changes, spool.Change{Message: a.Message, Finish: true})
@@ -82,6 +82,37 @@ func (s *store) walled(states []mail.RecipientState) []mail.RecipientState {
 		out[i] = st
 	}
 	return out
+}
+
+// keepLast fills in the last replies of recipients that were not tried but moved to
+// another binding: the scheduler keeps no replies, the spool does.
+func (s *store) keepLast(id mail.ID, states []mail.RecipientState) []mail.RecipientState {
+	var known []mail.RecipientState
+	for i := range states {
+		st := &states[i]
+		if st.Attempts == 0 || !st.Last.IsZero() {
+			continue
+		}
+		if known == nil {
+			var err error
+			if known, err = s.spool.States(id); err != nil {
+				s.log.Warn("the last reply about a moved recipient is not kept", "error", err)
+				return states
+			}
+		}
+		st.Last = lastReply(known, st.Index)
+	}
+	return states
+}
+
+// lastReply is the newest reply stored about a recipient; zero when there is none.
+func lastReply(states []mail.RecipientState, recipient int) mail.Reply {
+	for i := range states {
+		if states[i].Index == recipient {
+			return states[i].Last
+		}
+	}
+	return mail.Reply{}
 }
 
 // commit hands the batch to the spool until it is written; false when the stop gave

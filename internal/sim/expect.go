@@ -35,6 +35,8 @@ func (w *World) expect(s *sentence) error {
 		got = w.referee.open[s.word()]
 	case "accepted":
 		got = w.Receiver(s.word()).accepted
+	case "refused":
+		got = w.Receiver(s.word()).refused
 	case "log":
 		subject := strings.Join(s.words, " ")
 		for _, l := range w.Logs {

@@ -39,6 +39,7 @@ type Receiver struct {
 	bySource  map[string]int
 	Peak      int
 	accepted  int
+	refused   int // connections turned away with 421
 }
 
 type spell struct {
@@ -153,6 +154,7 @@ func (w *World) arrives(c *conn) {
 		switch {
 		case c.ending:
 		case r.PerSource > 0 && r.bySource[c.Binding] > r.PerSource, w.behaves(r, Busy):
+			r.refused++
 			w.connectFails(c, sched.ConnectBusy, "421 too many connections")
 		case c.TLS != sched.TLSNo && w.behaves(r, NoTLS):
 			w.connectFails(c, sched.ConnectTLS, "handshake failed")

@@ -129,19 +129,35 @@ func (s *Memory) Envelope(id mail.ID) (*mail.Envelope, error) {
 	return m.Envelope(), nil
 }
 
+// States implements Spool.
+func (s *Memory) States(id mail.ID) ([]mail.RecipientState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.live[id]
+	if m == nil {
+		return nil, ErrNotFound
+	}
+	return m.stored(), nil
+}
+
+// stored lists the states by index.
+func (m *memoryMessage) stored() []mail.RecipientState {
+	var out []mail.RecipientState
+	for i := range m.env.Recipients {
+		if st, ok := m.states[i]; ok {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
 // Recover implements Spool. Order is that of the IDs, whose time comes first.
 func (s *Memory) Recover(yield func(Recovered) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range slices.SortedFunc(maps.Keys(s.live), mail.ID.Compare) {
 		m := s.live[id]
-		r := Recovered{Envelope: m.env}
-		for _, i := range slices.Sorted(maps.Keys(m.states)) {
-			if i < len(m.env.Recipients) {
-				r.States = append(r.States, m.states[i])
-			}
-		}
-		if err := yield(r); err != nil {
+		if err := yield(Recovered{Envelope: m.env, States: m.stored()}); err != nil {
 			return err
 		}
 	}

@@ -94,6 +94,22 @@ func (d *Disk) readEnvelope(id mail.ID) (*mail.Envelope, error) {
 	return decodeEnvelope(id, rest)
 }
 
+// States implements Spool.
+func (d *Disk) States(id mail.ID) ([]mail.RecipientState, error) {
+	d.mu.Lock()
+	alive, closed := d.cat.alive(id) != nil, d.closed
+	d.mu.Unlock()
+	switch {
+	case closed:
+		return nil, fmt.Errorf("read the states of message %s: %w", id, ErrClosed)
+	case !alive:
+		return nil, fmt.Errorf("read the states of message %s: %w", id, ErrNotFound)
+	}
+	r := recoverer{d: d}
+	r.read([]mail.ID{id})
+	return r.out[0].States, nil
+}
+
 // locate finds a message and pins its segments.
 func (d *Disk) locate(id mail.ID) (*where, error) {
 	d.mu.Lock()

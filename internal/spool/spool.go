@@ -39,6 +39,9 @@ type Spool interface {
 	// Envelope returns the envelope of a live message, also of one whose content is damaged.
 	// Errors as for Open.
 	Envelope(id mail.ID) (*mail.Envelope, error)
+	// States returns what is stored of the recipients of a live message, by index; none of
+	// those that are as at acceptance. Errors as for Open.
+	States(id mail.ID) ([]mail.RecipientState, error)
 	// Recover yields every live message once, oldest first, before the first Create or
 	// Commit. An error of yield ends it and is returned.
 	Recover(yield func(Recovered) error) error

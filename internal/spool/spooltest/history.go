@@ -40,6 +40,17 @@ func (m *model) add(recipients, size int) *modelMessage {
 	return msg
 }
 
+// stored lists the states by index.
+func (m *modelMessage) stored() []mail.RecipientState {
+	var out []mail.RecipientState
+	for i := range m.env.Recipients {
+		if st, ok := m.states[i]; ok {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
 // compare checks that a spool holds exactly what the model does.
 func (m *model) compare(s spool.Spool) error {
 	var seen []mail.ID
@@ -50,13 +61,7 @@ func (m *model) compare(s spool.Spool) error {
 		if msg == nil {
 			return fmt.Errorf("message %s is not to be there", id)
 		}
-		var want []mail.RecipientState
-		for i := range msg.env.Recipients {
-			if st, ok := msg.states[i]; ok {
-				want = append(want, st)
-			}
-		}
-		if fmt.Sprint(r.States) != fmt.Sprint(want) {
+		if want := msg.stored(); fmt.Sprint(r.States) != fmt.Sprint(want) {
 			return fmt.Errorf("message %s: states %v, want %v", id, r.States, want)
 		}
 		return sameEnvelope(r.Envelope, msg.env)
@@ -70,6 +75,13 @@ func (m *model) compare(s spool.Spool) error {
 	for _, id := range m.ids() {
 		if err := Check(s, m.live[id].env, m.live[id].content); err != nil {
 			return err
+		}
+		states, err := s.States(id)
+		if err != nil {
+			return err
+		}
+		if want := m.live[id].stored(); fmt.Sprint(states) != fmt.Sprint(want) {
+			return fmt.Errorf("message %s: states read alone %v, want %v", id, states, want)
 		}
 	}
 	if n := s.Stats().Messages; n != len(m.live) {
