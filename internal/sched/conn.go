@@ -56,6 +56,7 @@ type conn struct {
 	failed     bool // ConnectFailed has been seen
 	opened     bool // Connected has been seen
 	extra      bool // one more than its busy host has shown it bears
+	opening    bool // counted as such at its address
 }
 
 func (m *Machine) connOf(id ConnID) (uint32, *conn, bool) {
@@ -282,6 +283,7 @@ func (m *Machine) closed(ev *Closed) {
 	if !ok {
 		return
 	}
+	m.answered(c)
 	m.unlist(h, c)
 	m.wheel.cancel(&c.timer)
 	for c.held > 0 { // S9 forbids it: rather sent again than lost

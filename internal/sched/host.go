@@ -22,8 +22,11 @@ type place struct {
 	reply     *mail.Reply
 	line      fifo[gatePlace] // queues that wait elsewhere because of it
 	timer     uint32
+	crowd     fifo[gatePlace] // queues that wait until fewer connections are being opened
 	refs      int
-	conns     int
+	conns     int // being opened included
+	opening   int
+	waking    bool // is in roomy
 }
 
 type placeKey struct {
