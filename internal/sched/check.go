@@ -178,7 +178,7 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if m.closedGate(l, hosts[i].host, a.place) != 0 || m.places.at(a.place).crowded() {
+			if m.closedGate(hosts[i].host, a.place) != 0 || m.places.at(a.place).crowded() {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}

@@ -74,7 +74,7 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 				continue
 			}
 			healthy = true
-			if g := m.closedGate(l, rh.host, a.place); g != 0 {
+			if g := m.closedGate(rh.host, a.place); g != 0 {
 				m.shut = append(m.shut, g)
 				continue
 			}
@@ -96,10 +96,10 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 	return base, healthy
 }
 
-// closedGate is the gate that keeps a lane from an address at this moment, 0 if none.
-func (m *Machine) closedGate(l *lane, host, place uint32) uint32 {
-	b := &m.names.bindings[l.key.binding]
-	for _, g := range [...]uint32{b.family[family(m.places.at(place))], m.hosts.at(host).gate} {
+// closedGate is the gate that keeps mail from an address of a host at this moment, 0 if none.
+func (m *Machine) closedGate(host, place uint32) uint32 {
+	x := m.hosts.at(host)
+	for _, g := range [...]uint32{x.family[family(m.places.at(place))], x.gate} {
 		if g != 0 && m.barred(m.gates.at(g)) {
 			return g
 		}

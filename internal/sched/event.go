@@ -210,7 +210,7 @@ const (
 	ConnectLocalFiles
 	// ConnectLocalPorts: no local port left for this source and destination.
 	ConnectLocalPorts
-	// ConnectLocalRoute: no route for this family.
+	// ConnectLocalRoute: this machine has no route to the address.
 	ConnectLocalRoute
 	// ConnectAborted: we ended it (Close with abort, shutdown).
 	ConnectAborted

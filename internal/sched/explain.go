@@ -141,10 +141,11 @@ func (m *Machine) quietState(now int64, q *queue) (string, int64) {
 
 func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
 	b := &m.names.bindings[l.key.binding]
-	gates := []uint32{m.gate, b.gate, b.family[0], b.family[1]}
+	gates := []uint32{m.gate, b.gate}
 	if l.route != nil {
 		for i := range l.route.hosts {
-			gates = append(gates, m.hosts.at(l.route.hosts[i].host).gate)
+			x := m.hosts.at(l.route.hosts[i].host)
+			gates = append(gates, x.gate, x.family[0], x.family[1])
 		}
 	}
 	for _, h := range gates {

@@ -31,8 +31,9 @@ type gate struct {
 	reply   mail.Reply
 	subject string
 	line    fifo[gatePlace]
-	family  int  // of the binding: 0 all, 1 IPv4, 2 IPv6
-	address bool // the binding's address is not on this machine: it is out of order
+	route   uint32 // its owner is this host for one family, to which there is no route or no port
+	family  int    // then: 0 IPv4, 1 IPv6
+	address bool   // the binding's address is not on this machine: it is out of order
 	timer   uint32
 	trying  uint32 // the connection that tries
 	host    uint32 // its owner, or
@@ -175,8 +176,9 @@ func (m *Machine) freeGate(h uint32) {
 	case g.host != 0:
 		m.hosts.at(g.host).gate = 0
 		m.useHost(g.host, 0)
-	case g.family != 0:
-		m.names.bindings[g.binding].family[g.family-1] = 0
+	case g.route != 0:
+		m.hosts.at(g.route).family[g.family] = 0
+		m.useHost(g.route, 0)
 	case g.binding != 0:
 		m.names.bindings[g.binding].gate = 0
 	default:
@@ -189,7 +191,8 @@ func (m *Machine) freeGate(h uint32) {
 // connGates are the gates that a connection passes; the last one is the host's.
 func (m *Machine) connGates(c *conn) [4]uint32 {
 	b := &m.names.bindings[m.lanes.at(c.lane).key.binding]
-	return [4]uint32{m.gate, b.gate, b.family[family(m.places.at(c.place))], m.hosts.at(c.host).gate}
+	x := m.hosts.at(c.host)
+	return [4]uint32{m.gate, b.gate, x.family[family(m.places.at(c.place))], x.gate}
 }
 
 // family is 0 for an IPv4 address, 1 for IPv6.
@@ -218,7 +221,7 @@ func (m *Machine) gateTry(h uint32, c *conn) {
 func (m *Machine) gateOpens(h uint32, c *conn) {
 	gates := m.connGates(c)
 	for _, g := range gates[:3] {
-		if g != 0 {
+		if g != 0 && c.started > m.gates.at(g).armed { // what was begun before says nothing
 			m.openGate(g)
 		}
 	}
@@ -249,9 +252,13 @@ func (m *Machine) gateDone(h uint32, c *conn) {
 // hostBusy shuts the gate before a host that wants fewer connections from a binding.
 func (m *Machine) hostBusy(h uint32, c *conn, reply mail.Reply) {
 	x := m.hosts.at(c.host)
-	g := m.gateOf(&x.gate, gate{host: c.host, subject: fmt.Sprintf("host %s from binding %s", x.key.host, m.names.bindings[x.key.binding].name)})
+	g := m.gateOf(&x.gate, gate{host: c.host, subject: hostSubject(x, &m.names.bindings[x.key.binding])})
 	m.shutGate(g, h, c, reply)
 	m.gateDone(h, c) // the other gates
+}
+
+func hostSubject(x *host, b *binding) string {
+	return fmt.Sprintf("host %s from binding %s", x.key.host, b.name)
 }
 
 // hostBears: a host has taken mail over a connection. When that was begun after the last
@@ -297,9 +304,9 @@ func (m *Machine) localTrouble(h uint32, c *conn, class ConnectClass, reply mail
 	b := &m.names.bindings[l.key.binding]
 	var g uint32
 	switch class {
-	case ConnectLocalRoute: // the other family may have one
-		f := family(m.places.at(c.place))
-		g = m.gateOf(&b.family[f], gate{binding: l.key.binding, family: f + 1, subject: "binding " + b.name})
+	case ConnectLocalRoute, ConnectLocalPorts: // to this host: others may have them, and its other family
+		f, x := family(m.places.at(c.place)), m.hosts.at(c.host)
+		g = m.gateOf(&x.family[f], gate{route: c.host, family: f, subject: hostSubject(x, b)})
 	case ConnectLocalAddress:
 		g = m.gateOf(&b.gate, gate{binding: l.key.binding, subject: "binding " + b.name})
 		m.gates.at(g).address = true

@@ -43,7 +43,8 @@ type host struct {
 	// it: the answers for two domains may name different addresses of one host.
 	known      map[netip.Addr][]policy.Limit
 	generation uint64
-	gate       uint32 // too many connections, says the receiver
+	gate       uint32    // too many connections, says the receiver
+	family     [2]uint32 // gates: no route to it, or no port, by IPv4, IPv6
 	refs       int
 	conns      int // permits
 	open       int // of them sessions, until the receiver has let go
@@ -131,7 +132,7 @@ func (m *Machine) hostFor(k hostKey) uint32 {
 
 func (m *Machine) useHost(h uint32, by int) {
 	x := m.hosts.at(h)
-	if x.refs += by; x.refs > 0 || x.gate != 0 {
+	if x.refs += by; x.refs > 0 || x.gate != 0 || x.family != [2]uint32{} {
 		return
 	}
 	delete(m.hostOf, x.key)

@@ -22,9 +22,8 @@ type names struct {
 type binding struct {
 	name   string
 	group  string
-	gate   uint32    // trouble with its own address
-	family [2]uint32 // gates: no route for IPv4, IPv6
-	gone   bool      // a reload has removed it
+	gate   uint32 // trouble with its own address
+	gone   bool   // a reload has removed it
 	conns  int
 	queued int // parts that wait for a time
 	ready  int // parts that wait for a connection

@@ -124,7 +124,7 @@ func (w *World) connect(a sched.Connect) {
 	if w.stopped {
 		w.fail("a connection is opened after the stop")
 	}
-	if b.trouble != sched.ConnectOK && (!b.only6 || a.Address.Is6()) {
+	if b.trouble != sched.ConnectOK && (!b.only6 || a.Address.Is6()) && (b.troubleTo == "" || b.troubleTo == a.Host) {
 		w.after(time.Millisecond, func() { w.connectFails(c, b.trouble, "no such address") })
 		return
 	}

@@ -35,6 +35,7 @@ import (
 //	suspend one.test | binding:ip-1 | *              also resume, retry
 //	configure suspend one.test                       suspend_delivery by a reload; configure resume
 //	trouble ip-1 address                             address, files, ports, route, route6, none
+//	trouble ip-1 route to mx1.one.test               only there
 //	spool sick | healthy
 //	crash down 6h                                    without "down": starts again at once
 //	stop
@@ -311,11 +312,15 @@ func (w *World) sayTrouble(s *sentence) {
 	b := w.bindingOf(s.word())
 	what, only6 := strings.CutSuffix(s.word(), "6")
 	b.only6 = only6
+	b.troubleTo = ""
 	class, ok := map[string]sched.ConnectClass{
 		"address": sched.ConnectLocalAddress, "files": sched.ConnectLocalFiles,
 		"ports": sched.ConnectLocalPorts, "route": sched.ConnectLocalRoute, "none": sched.ConnectOK,
 	}[what]
 	if b.trouble = class; !ok {
 		s.wrong("address, files, ports, route or none")
+	}
+	if s.is("to") {
+		b.troubleTo = s.word()
 	}
 }

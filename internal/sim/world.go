@@ -61,6 +61,7 @@ type binding struct {
 	name, group string
 	weight      int
 	trouble     sched.ConnectClass // connections from it fail so
+	troubleTo   string             // only those to this host
 	only6       bool               // only those over IPv6
 	gone        bool               // the configuration has it no more
 }
