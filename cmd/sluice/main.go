@@ -55,8 +55,22 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run executes a command line and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	g := &globals{}
 	ran := false
+	root := newRoot(&ran)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return exitDone
+	}
+	return report(err, ran, stderr)
+}
+
+// newRoot builds the tree of commands. ran is set when flags and arguments have been
+// found right.
+func newRoot(ran *bool) *cobra.Command {
+	g := &globals{}
 	cobra.EnableTraverseRunHooks = true // a command's own hooks do not replace ours
 	root := &cobra.Command{
 		Use:           "sluice",
@@ -69,22 +83,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return cmd.Help()
 		},
 		// Runs after flags and arguments have been checked: what fails before is wrong use.
-		PersistentPreRun: func(*cobra.Command, []string) { ran = true },
+		PersistentPreRun: func(*cobra.Command, []string) { *ran = true },
 	}
 	root.PersistentFlags().StringVar(&g.config, "config", "", "configuration file (default: $SLUICE_CONFIG, ./sluice.conf, /etc/sluice/sluice.conf)")
 	root.PersistentFlags().StringVar(&g.admin, "admin", "", "address of the running server's control (default: the configuration's Control_Listener)")
 	root.SetVersionTemplate("sluice {{.Version}}\n")
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.SetArgs(args)
 	for _, c := range commands {
 		root.AddCommand(c(g))
 	}
-	err := root.Execute()
-	if err == nil {
-		return exitDone
-	}
-	return report(err, ran, stderr)
+	return root
 }
 
 // report prints an error and returns its exit status. ran says that the command itself

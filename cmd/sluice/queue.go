@@ -82,7 +82,7 @@ func queueShow(g *globals) *cobra.Command {
 		Example: "  sluice queue show example.com/default",
 	}, func(cmd *cobra.Command, args []string) error {
 		if !strings.Contains(args[0], "/") {
-			return fmt.Errorf("%q is not a queue: a queue is written domain/binding, with a tenant domain/binding/tenant", args[0])
+			return wrongUse("%q is not a queue: a queue is written domain/binding, with a tenant domain/binding/tenant", args[0])
 		}
 		list, err := c.client.Explain(args[0])
 		if err != nil {
@@ -107,7 +107,7 @@ func queueVerb(g *globals, verb, short string) *cobra.Command {
 		case len(args) == 1:
 			op.Domain, op.Binding, _ = strings.Cut(args[0], "/")
 		case !all:
-			return fmt.Errorf("name what to %s: a domain, /binding or domain/binding; --all for every queue", verb)
+			return wrongUse("name what to %s: a domain, /binding or domain/binding; --all for every queue", verb)
 		}
 		r, err := c.client.Operate(op)
 		if err != nil {

@@ -29,7 +29,8 @@ func serveCommand(g *globals) *cobra.Command {
 		Long: `Run the server in the foreground. Without a configuration it takes mail on
 127.0.0.1:2525, is controlled on 127.0.0.1:8025, and keeps its spool below the
 working directory. SIGTERM and SIGINT drain and stop it, SIGHUP reloads the
-configuration.`,
+configuration. A sandbox keeps its spool and accounting beside the configured ones,
+in directories whose names end in -sandbox.`,
 		Example: "  sluice serve --config sluice.conf\n  sluice serve --sandbox",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := logger(format, cmd.ErrOrStderr())
@@ -58,7 +59,13 @@ func logger(format string, w io.Writer) (*slog.Logger, error) {
 func serve(g *globals, sandbox bool, log *slog.Logger, out io.Writer) error {
 	opts := server.Options{Version: versionText(), Log: log, Snapshot: config.Default()}
 	if file := g.configFile(); file != "" {
-		opts.Load = func() (*policy.Snapshot, []string, error) { return loadConfig(file) }
+		opts.Load = func() (*policy.Snapshot, []string, error) {
+			snap, warnings, err := loadConfig(file)
+			if sandbox && err == nil {
+				apart(snap)
+			}
+			return snap, warnings, err
+		}
 		snap, warnings, err := opts.Load()
 		if err != nil {
 			return err // it names the file in every line
@@ -69,6 +76,9 @@ func serve(g *globals, sandbox bool, log *slog.Logger, out io.Writer) error {
 		opts.Snapshot = snap
 	}
 	if sandbox {
+		if opts.Load == nil {
+			apart(opts.Snapshot)
+		}
 		o := sink.SandboxOptions()
 		o.Status = "127.0.0.1:0"
 		opts.Sandbox = &o
@@ -83,6 +93,13 @@ func serve(g *globals, sandbox bool, log *slog.Logger, out io.Writer) error {
 	}
 	announce(out, s, opts.Snapshot, sandbox)
 	return attend(s, signals, log)
+}
+
+// apart gives a sandbox directories of its own: real mail in the configured spool must not
+// go to the built-in receiver, nor the sandbox's mail into the world at the next start.
+func apart(s *policy.Snapshot) {
+	s.Spool.Directory += "-sandbox"
+	s.Account.Directory += "-sandbox"
 }
 
 // loadConfig reads a configuration with its warnings as texts.

@@ -103,6 +103,7 @@ func (r *run) finish() (*policy.Snapshot, Diagnostics) {
 		}
 		r.add(d)
 	}
+	r.checkExposure(snap)
 	r.checkFiles()
 	if _, ok := r.order[r.main]; !ok {
 		r.order[r.main] = -1

@@ -21,6 +21,7 @@ func TestWarnings(t *testing.T) {
 		"Rollup g { }":                   `1:1: warning: rollup "g" has no mx patterns`,
 		"dns { zone_file = z resolver = 127.0.0.1 }":                                             "1:1: warning: zone_file and resolver are both set",
 		"Binding_Group a { Binding a { } }":                                                      `1:1: warning: "a" names a binding_group and a binding`,
+		"ESMTP_Listener { Listen \"*:25\" { relay_networks = ( 10.0.0.0/8 0.0.0.0/0 ) } }":       "1:18: warning: relay_networks has 0.0.0.0/0: everyone who reaches :25 may send",
 		"HTTP_Listener { Listen 127.0.0.1:8080 { } }":                                            "1:1: warning: http_listener: mail is not taken by HTTP yet",
 		"max_outbound_connections = 5":                                                           "1:1: warning: the limits allow 75200 outbound connections",
 		"server_max_outbound_connections = -1 ESMTP_Listener { } Control_Listener { }":           "1:1: warning: the connections of the server are unlimited, and the system gives 20000 open files",
@@ -40,6 +41,18 @@ func TestWarnings(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("%q: no %q in\n%s", conf, want, diagText(diags))
+		}
+	}
+}
+
+func TestControlIsNotForTheWorld(t *testing.T) {
+	for address, good := range map[string]bool{
+		"unix:/run/c.sock": true, "127.0.0.1:8025": true, "127.9.9.9:1": true, "[::1]:8025": true, "localhost:8025": true,
+		"*:8025": false, "0.0.0.0:8025": false, "192.0.2.1:8025": false, "[::]:8025": false, "mta.example:8025": false,
+	} {
+		_, diags := (&Loader{Hostname: "mta.test"}).Parse("t.conf", `Control_Listener { Listen "`+address+`" { } }`)
+		if diags.HasErrors() == good || !good && !strings.Contains(diagText(diags), "t.conf:1:20: error: ") {
+			t.Errorf("%s: %s", address, diagText(diags))
 		}
 	}
 }

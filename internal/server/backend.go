@@ -222,6 +222,15 @@ func (b backend) Operate(op admin.Operation) (int, error) {
 		}
 		op.Domain = d
 	}
+	if op.Binding != "" {
+		// A name that is no binding's, a queue with its tenant for one, would match nothing for ever.
+		if _, err := b.Binding(op.Binding); err != nil {
+			return 0, fmt.Errorf("%w; a verb takes a domain, a binding or both, and holds for all tenants", err)
+		}
+	}
+	if op.By == "" {
+		op.By = "an operator"
+	}
 	b.driver.Step(sched.Operator{Verb: verb, Binding: op.Binding, Domain: op.Domain, By: op.By})
 	b.log.Info("operator", "verb", op.Verb, "domain", op.Domain, "binding", op.Binding, "by", op.By)
 	return b.matching(op), nil

@@ -264,39 +264,6 @@ func TestExpiresAfterOneAttempt(t *testing.T) {
 	}
 }
 
-func TestReloadIsAllOrNothing(t *testing.T) {
-	w := newWorld(t)
-	s := w.start("domain \"one.test\" { max_outbound_connections = 4 }")
-	defer stop(t, s)
-	b := backend{s}
-	conf := filepath.Join(w.dir, "sluice.conf")
-	text, err := os.ReadFile(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ask := func() string {
-		a, err := b.Eval([]string{"domain", "one.test", "max_outbound_connections"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.SplitN(a.Text, "\n", 2)[0]
-	}
-	w.file("sluice.conf", string(text)+"\nno_such_option = 1\n")
-	if _, err := s.Reload(); err == nil || !strings.Contains(err.Error(), "no_such_option") {
-		t.Errorf("reload of a broken file: %v", err)
-	}
-	if got := ask(); got != "Max_Outbound_Connections = 4" {
-		t.Errorf("after a refused reload: %s", got)
-	}
-	w.file("sluice.conf", strings.ReplaceAll(string(text), "connections = 4", "connections = 9"))
-	if _, err := s.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	if got := ask(); got != "Max_Outbound_Connections = 9" {
-		t.Errorf("after a reload: %s", got)
-	}
-}
-
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
