@@ -145,16 +145,23 @@ func words(line string) []string {
 	return out
 }
 
-var link = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+var link = regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 
-// TestManualLinks follows every link to a file of the repository, and finds every page of
-// the manual in its index.
+// TestManualLinks follows every link to a file of the repository and to a heading, and
+// finds every page of the manual in its index.
 func TestManualLinks(t *testing.T) {
 	all := pages(t)
 	for page, text := range all {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+			to := filepath.Join(filepath.Dir(page), m[1])
+			if m[1] == "" {
+				to = page
+			}
+			data, err := os.ReadFile(to)
+			if err != nil {
 				t.Errorf("%s: link to %s: %v", page, m[1], err)
+			} else if m[2] != "" && !anchors(string(data))[m[2]] {
+				t.Errorf("%s: link to %s#%s: there is no such heading", page, m[1], m[2])
 			}
 		}
 		name := filepath.Base(page)
@@ -162,6 +169,16 @@ func TestManualLinks(t *testing.T) {
 			t.Errorf("docs/README.md does not name %s", name)
 		}
 	}
+}
+
+// anchors returns the names of a page's headings in links.
+func anchors(page string) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
+		name := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		out[strings.ReplaceAll(name, " ", "-")] = true
+	}
+	return out
 }
 
 func TestSandboxKeepsToItself(t *testing.T) {

@@ -26,6 +26,7 @@ func (m *Machine) checkConns() error {
 	serving := map[uint32]int32{}
 	flying := map[uint32]int32{}
 	unstored := map[ConnID]int32{}
+	opening := map[uint32]int{}
 	for h := uint32(1); h < m.conns.next; h++ {
 		c := m.conns.at(h)
 		if c.state == 0 {
@@ -38,6 +39,9 @@ func (m *Machine) checkConns() error {
 			used[id]++
 		}
 		conns[c.queue]++
+		if c.opening {
+			opening[c.place]++
+		}
 		if !c.retiring {
 			serving[c.queue]++
 		}
@@ -55,6 +59,11 @@ func (m *Machine) checkConns() error {
 	for h := uint32(1); h < m.queues.next; h++ {
 		if q := m.queues.at(h); q.lane != 0 && (q.conns != conns[h] || q.serving != serving[h] || q.flying != flying[h]) {
 			return fmt.Errorf("queue %d counts %d connections, %d serving, %d parts on them; they are %d, %d, %d", h, q.conns, q.serving, q.flying, conns[h], serving[h], flying[h])
+		}
+	}
+	for h := uint32(1); h < m.places.next; h++ {
+		if p := m.places.at(h); p.opening != opening[h] {
+			return fmt.Errorf("address %v counts %d connections being opened; they are %d", p.key, p.opening, opening[h])
 		}
 	}
 	return m.limits.Verify(used)
@@ -114,8 +123,13 @@ func (m *Machine) checkParts() error {
 // checkWaiters: nobody waits who could go (L5), and nobody is forgotten: a queue with
 // ready mail that wants a connection waits on something. Both hold when no work is left.
 func (m *Machine) checkWaiters() error {
-	if m.limits.Pending() || m.dirty.len() > 0 || m.waked.len() > 0 || m.jobs.len() > 0 {
+	if m.limits.Pending() || m.dirty.len() > 0 || m.waked.len() > 0 || m.roomy.len() > 0 || m.jobs.len() > 0 {
 		return nil
+	}
+	for h := uint32(1); h < m.places.next; h++ {
+		if p := m.places.at(h); p.crowd.len() > 0 && !p.crowded() {
+			return fmt.Errorf("%d places in line at the address %v, which has room", p.crowd.len(), p.key)
+		}
 	}
 	for h := uint32(1); h < m.queues.next; h++ {
 		q := m.queues.at(h)
@@ -164,7 +178,7 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if m.closedGate(l, hosts[i].host, a.place) != 0 {
+			if m.closedGate(l, hosts[i].host, a.place) != 0 || m.places.at(a.place).crowded() {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}

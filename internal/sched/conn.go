@@ -54,6 +54,9 @@ type conn struct {
 	retiring   bool // gets no further part
 	fruitful   bool // some transaction had an outcome
 	failed     bool // ConnectFailed has been seen
+	opened     bool // Connected has been seen
+	extra      bool // one more than its busy host has shown it bears
+	opening    bool // counted as such at its address
 }
 
 func (m *Machine) connOf(id ConnID) (uint32, *conn, bool) {
@@ -140,7 +143,7 @@ func (m *Machine) mustRetire(c *conn, l *lane) bool {
 		return true
 	}
 	if c.served >= quantumParts || c.served > 0 && m.now-c.started >= quantumTime {
-		return m.limits.Contended(&c.permit, limit.WaiterID(c.queue))
+		return m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || m.othersAtGate(c.host, c.queue)
 	}
 	return false
 }
@@ -280,6 +283,7 @@ func (m *Machine) closed(ev *Closed) {
 	if !ok {
 		return
 	}
+	m.answered(c)
 	m.unlist(h, c)
 	m.wheel.cancel(&c.timer)
 	for c.held > 0 { // S9 forbids it: rather sent again than lost
@@ -295,6 +299,12 @@ func (m *Machine) closed(ev *Closed) {
 	m.ended(h, c, ev.Class, ev.Reply)
 	m.limits.Return(&c.permit)
 	q.conns--
+	if c.opened {
+		m.hosts.at(c.host).open--
+	}
+	if g := m.hosts.at(c.host).gate; g != 0 {
+		m.wakeGate(g) // a slot that the host bears is free
+	}
 	m.count(c, -1)
 	*c = conn{gen: c.gen}
 	m.conns.release(h)

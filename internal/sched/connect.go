@@ -60,11 +60,11 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 }
 
 // choose sorts the addresses of hosts with an equal preference into those that can be
-// had now (cand), the counters of those that are full (full), and the gates of those
-// that are busy (shut). base is a counter that blocks whatever the host. healthy says
-// that not all have failed.
+// had now (cand), the counters of those that are full (full), the gates of those that
+// are busy (shut), and those to which enough connections are being opened (crowds). base
+// is a counter that blocks whatever the host. healthy says that not all have failed.
 func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.CounterID, healthy bool) {
-	m.cand, m.full, m.shut = m.cand[:0], m.full[:0], m.shut[:0]
+	m.cand, m.full, m.shut, m.crowds = m.cand[:0], m.full[:0], m.shut[:0], m.crowds[:0]
 	for i := range hosts {
 		rh := &hosts[i]
 		for k := rh.from; k < rh.to; k++ {
@@ -76,6 +76,10 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 			healthy = true
 			if g := m.closedGate(l, rh.host, a.place); g != 0 {
 				m.shut = append(m.shut, g)
+				continue
+			}
+			if m.places.at(a.place).crowded() {
+				m.crowds = append(m.crowds, a.place)
 				continue
 			}
 			b, ok := m.limits.Check(a.path, turn)
@@ -96,7 +100,7 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 func (m *Machine) closedGate(l *lane, host, place uint32) uint32 {
 	b := &m.names.bindings[l.key.binding]
 	for _, g := range [...]uint32{b.family[family(m.places.at(place))], m.hosts.at(host).gate} {
-		if g != 0 && m.gates.at(g).closed(m.now) {
+		if g != 0 && m.barred(m.gates.at(g)) {
 			return g
 		}
 	}
@@ -159,6 +163,7 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	q.conns++
 	q.serving++
 	m.count(c, 1)
+	m.begins(c)
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
 	m.emit(Connect{
@@ -175,7 +180,7 @@ func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
 	switch {
 	case base != 0:
 		m.full = append(m.full[:0], base)
-	case len(m.full) == 0 && m.busyTooLong(q):
+	case len(m.full) == 0 && len(m.crowds) == 0 && m.busyTooLong(q):
 		m.limits.Cancel(turn.Waiter)
 		m.failHead(h, mail.ClassDeferred, m.gates.at(m.shut[0]).reply)
 		return
@@ -187,13 +192,16 @@ func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
 		for _, p := range m.missed {
 			m.missPlace(h, p)
 		}
+		for _, p := range m.crowds {
+			m.waitCrowd(h, p)
+		}
 	}
 	if len(m.full) == 0 {
 		m.limits.Cancel(turn.Waiter)
 		return
 	}
 	m.limits.Park(turn, m.full...)
-	if q.waitOn == 0 && len(m.shut) == 0 {
+	if q.waitOn == 0 && len(m.shut) == 0 && len(m.crowds) == 0 {
 		q.since = m.now
 	}
 	q.waitOn = m.limits.WaitsOn(turn.Waiter)
@@ -226,8 +234,14 @@ func (m *Machine) connected(ev *Connected) {
 	if !ok || c.state != connDialing {
 		return
 	}
-	c.state = connOpen
+	c.state, c.opened = connOpen, true
+	m.answered(c)
 	p := m.places.at(c.place)
+	x := m.hosts.at(c.host)
+	if x.open++; x.gate != 0 {
+		g := m.gates.at(x.gate)
+		g.bears = max(g.bears, x.open)
+	}
 	p.failed = 0
 	if ev.TLS {
 		p.tlsFailed, p.noTLS = 0, 0
@@ -247,6 +261,7 @@ func (m *Machine) connectFailed(ev *ConnectFailed) {
 	if !ok || c.failed {
 		return
 	}
+	m.answered(c)
 	if !c.retiring {
 		m.retire(c, m.queues.at(c.queue))
 	}
@@ -295,9 +310,5 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 // pauses begin anew, and the next ones are tried one after another.
 func (m *Machine) hostAnswers(c *conn) {
 	m.places.at(c.place).reply = nil
-	if h := m.hosts.at(c.host).gate; h != 0 {
-		if g := m.gates.at(h); g.level > 1 && c.started > g.armed {
-			g.level = 1
-		}
-	}
+	m.hostBears(c)
 }

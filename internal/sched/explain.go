@@ -148,14 +148,22 @@ func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
 		}
 	}
 	for _, h := range gates {
-		if h == 0 || !m.gates.at(h).closed(now) {
+		if h == 0 || !m.gates.at(h).closed(now) || !m.barred(m.gates.at(h)) {
 			continue
 		}
 		g := m.gates.at(h)
+		if now < g.until && g.host != 0 && g.bears > 0 {
+			return fmt.Sprintf("%s: %s; it bears %d connections, one more is tried in %s", g.subject, g.reply, g.bears, span(g.until-now)), g.until
+		}
 		if now < g.until {
 			return fmt.Sprintf("%s: %s; tried again in %s", g.subject, g.reply, span(g.until-now)), g.until
 		}
 		return fmt.Sprintf("%s: %s; one connection tries again", g.subject, g.reply), 0
+	}
+	if l.route != nil {
+		if p := m.crowdedAt(l); p != nil {
+			return fmt.Sprintf("host %s: %d connections to %v are being opened; more follow as they are answered", p.key.host, p.opening, p.key.addr), 0
+		}
 	}
 	return "ready", 0
 }
@@ -201,7 +209,7 @@ func (m *Machine) hostViews(now int64, l *lane) []HostView {
 		switch {
 		case failed > now:
 			v.State = "failed, tried again in " + span(failed-now)
-		case x.gate != 0 && m.gates.at(x.gate).closed(now):
+		case x.gate != 0 && m.barred(m.gates.at(x.gate)):
 			v.State = "busy: " + m.gates.at(x.gate).reply.String()
 		case full && rh.to > rh.from:
 			v.State = "full"

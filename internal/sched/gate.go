@@ -13,6 +13,11 @@ import (
 // a time that doubles with each failure in a row; then it lets one connection try at a
 // time. Trouble of our own is over when one succeeds; a host is asked one by one until it
 // has refused nothing for forgetGate. Queues wait in its line and are woken; none polls.
+//
+// Before a busy host it never bars the number of connections that the host has shown it
+// bears: those that stood when it refused one more. What they deliver says nothing about
+// another one, so only connections beyond them try, one at a time, and each that is kept
+// raises the number.
 const (
 	firstPause = int64(time.Second)
 	longPause  = int64(time.Minute)
@@ -33,6 +38,7 @@ type gate struct {
 	host    uint32 // its owner, or
 	binding uint32 // its owner; neither: the machine
 	level   int    // failures in a row
+	bears   int    // of a host: so many connections at once are not held up
 	flush   int    // so many in line are woken although it is shut
 	waking  bool
 	live    bool
@@ -48,6 +54,11 @@ func (g *gate) worn(now int64) bool {
 
 func (g *gate) closed(now int64) bool { return g.level > 0 && (now < g.until || g.trying != 0) }
 
+// barred reports whether nobody may pass the gate now.
+func (m *Machine) barred(g *gate) bool {
+	return g.closed(m.now) && (g.host == 0 || m.hosts.at(g.host).conns >= g.bears)
+}
+
 // gateOf returns the handle kept in slot, making the gate when there is none.
 func (m *Machine) gateOf(slot *uint32, g gate) uint32 {
 	if *slot == 0 {
@@ -60,7 +71,7 @@ func (m *Machine) gateOf(slot *uint32, g gate) uint32 {
 
 // shutOut lines the queue up at a gate that is closed.
 func (m *Machine) shutOut(h, g uint32) bool {
-	if g == 0 || !m.gates.at(g).closed(m.now) {
+	if g == 0 || !m.barred(m.gates.at(g)) {
 		return false
 	}
 	m.limits.Cancel(limit.WaiterID(h))
@@ -91,6 +102,9 @@ func (m *Machine) shutGate(h, conn uint32, c *conn, reply mail.Reply) {
 		m.emit(Log{Level: Warn, Subject: g.subject, Text: fmt.Sprintf("new connections wait: %s", reply)})
 	}
 	g.reply, g.armed = reply, m.now
+	if g.host != 0 {
+		g.bears = m.hosts.at(g.host).open
+	}
 	g.until = onTick(m.now + m.jitter(backoff(firstPause, longPause, g.level)))
 	m.wheel.cancel(&g.timer)
 	g.timer = m.wheel.set(g.until, timerGate, h)
@@ -107,8 +121,8 @@ func (m *Machine) gateTimer(h uint32) {
 	g.timer = noTimer
 	if forget := g.until + forgetGate; m.now < forget {
 		g.timer = m.wheel.set(forget, timerGate, h)
-	} else if g.trying == 0 && g.line.len() == 0 {
-		g.level = 0
+	} else if g.trying == 0 && (g.line.len() == 0 || g.host != 0) {
+		m.openGate(h)
 	}
 	m.wakeGate(h)
 }
@@ -128,7 +142,7 @@ func (m *Machine) nextWaked() bool {
 	}
 	h := *m.waked.front()
 	g := m.gates.at(h)
-	if g.line.len() == 0 || g.closed(m.now) && g.flush == 0 {
+	if g.line.len() == 0 || m.barred(g) && g.flush == 0 {
 		g.waking = false
 		m.waked.pop()
 		if g.level == 0 && g.line.len() == 0 {
@@ -189,8 +203,12 @@ func family(p *place) int {
 // gateTry makes a connection the one that tries gates that are not open yet.
 func (m *Machine) gateTry(h uint32, c *conn) {
 	for _, g := range m.connGates(c) {
-		if g != 0 && m.gates.at(g).level > 0 {
-			m.gates.at(g).trying = h
+		if g == 0 || m.gates.at(g).level == 0 {
+			continue
+		}
+		if x := m.gates.at(g); x.host == 0 || m.hosts.at(x.host).conns > x.bears {
+			x.trying = h
+			c.extra = x.host != 0
 		}
 	}
 }
@@ -234,6 +252,32 @@ func (m *Machine) hostBusy(h uint32, c *conn, reply mail.Reply) {
 	g := m.gateOf(&x.gate, gate{host: c.host, subject: fmt.Sprintf("host %s from binding %s", x.key.host, m.names.bindings[x.key.binding].name)})
 	m.shutGate(g, h, c, reply)
 	m.gateDone(h, c) // the other gates
+}
+
+// hostBears: a host has taken mail over a connection. When that was begun after the last
+// refusal the host is still there for us; when it was one more than before, pauses can
+// be short again.
+func (m *Machine) hostBears(c *conn) {
+	x := m.hosts.at(c.host)
+	if x.gate == 0 {
+		return
+	}
+	if g := m.gates.at(x.gate); g.level > 0 && c.started > g.armed {
+		g.since = m.now
+		if c.extra {
+			g.level = 1
+		}
+	}
+}
+
+// othersAtGate reports whether a queue other than q waits for a connection to the host.
+func (m *Machine) othersAtGate(host, q uint32) bool {
+	g := m.hosts.at(host).gate
+	if g == 0 || m.gates.at(g).line.len() == 0 {
+		return false
+	}
+	first := *m.gates.at(g).line.front()
+	return first.queue != q && m.waitsHere(first)
 }
 
 // busyTooLong reports whether all hosts of a queue without connections (shut holds

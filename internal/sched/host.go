@@ -22,8 +22,11 @@ type place struct {
 	reply     *mail.Reply
 	line      fifo[gatePlace] // queues that wait elsewhere because of it
 	timer     uint32
+	crowd     fifo[gatePlace] // queues that wait until fewer connections are being opened
 	refs      int
-	conns     int
+	conns     int // being opened included
+	opening   int
+	waking    bool // is in roomy
 }
 
 type placeKey struct {
@@ -42,7 +45,8 @@ type host struct {
 	generation uint64
 	gate       uint32 // too many connections, says the receiver
 	refs       int
-	conns      int
+	conns      int // permits
+	open       int // of them sessions, until the receiver has let go
 }
 
 type hostKey struct {

@@ -114,6 +114,18 @@ func (s *Server) Start(t testing.TB) *Server {
 	t.Helper()
 	s.Launch(t)
 	Listening(t, s.Proc, s.SMTP)
+	// It listens before it has opened its spool; it greets when it is ready.
+	Until(t, 60*time.Second, "the server's greeting", func() bool {
+		if !s.Running() {
+			t.Fatalf("the server ended at its start:\n%s", Tail(s.Output(), 4000))
+		}
+		c, err := Dial(s.SMTP)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		return strings.HasPrefix(c.Reply(), "220")
+	})
 	return s
 }
 
