@@ -20,16 +20,33 @@ const (
 	recoverGap  = 32 << 10
 )
 
-// Recover implements Spool. Order is that of the IDs, whose time comes first.
+// Recover implements Spool. Order is that of the IDs, whose time comes first. One page is
+// read while the one before is yielded.
 func (d *Disk) Recover(yield func(Recovered) error) error {
-	p := recoverer{d: d}
-	for ids := range slices.Chunk(d.ids(), recoverPage) {
-		p.read(ids)
-		for i := range p.out {
-			if p.out[i].Envelope == nil {
+	pages, stop := make(chan []Recovered), make(chan struct{})
+	go func() {
+		defer close(pages)
+		p := recoverer{d: d}
+		for ids := range slices.Chunk(d.ids(), recoverPage) {
+			p.read(ids)
+			select {
+			case pages <- p.out:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	defer func() { // the reader has ended when Recover returns
+		close(stop)
+		for range pages {
+		}
+	}()
+	for page := range pages {
+		for i := range page {
+			if page[i].Envelope == nil {
 				continue
 			}
-			if err := yield(p.out[i]); err != nil {
+			if err := yield(page[i]); err != nil {
 				return err
 			}
 		}
