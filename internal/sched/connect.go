@@ -244,7 +244,10 @@ func (m *Machine) connected(ev *Connected) {
 	}
 	p.failed = 0
 	if ev.TLS {
-		p.tlsFailed, p.noTLS = 0, 0
+		p.noTLS = 0
+		if c.tls >= TLSRequired { // one that verifies nothing says nothing about those that do
+			p.tlsFailed = 0
+		}
 	}
 	m.wakePlace(c.place)
 	m.touch(c.queue)
