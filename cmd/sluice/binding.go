@@ -7,7 +7,7 @@ import (
 )
 
 func bindingCommand(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "binding", Short: "List and show bindings with their connections"}
+	cmd := group("binding", "List and show bindings with their connections")
 	cmd.AddCommand(bindingList(g), bindingShow(g))
 	return cmd
 }

@@ -28,12 +28,7 @@ var evalRunning func(g *globals, question []string) (policy.AnswerView, string, 
 var errNoServer = errors.New("no running server")
 
 func configCommand(g *globals) *cobra.Command {
-	c := &cobra.Command{
-		Use:   "config",
-		Short: "Check, ask, format and explain the configuration",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	c := group("config", "Check, ask, format and explain the configuration")
 	c.AddCommand(configCheck(g), configEval(g), configFmt(g), configShow(g), configReference())
 	return c
 }

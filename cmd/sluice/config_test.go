@@ -174,3 +174,14 @@ func TestRoot(t *testing.T) {
 		t.Errorf("%d %q", status, out)
 	}
 }
+
+func TestUnknownSubcommandIsWrongUse(t *testing.T) {
+	for _, name := range []string{"config", "queue", "binding"} {
+		if _, errs, status := command(name, "bogus"); status != exitUsage || !strings.Contains(errs, "bogus") {
+			t.Errorf("%s bogus: %d %s", name, status, errs)
+		}
+		if out, _, status := command(name); status != exitDone || !strings.Contains(out, "Usage:") {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+}

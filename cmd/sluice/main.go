@@ -115,6 +115,15 @@ func report(err error, ran bool, stderr io.Writer) int {
 	return status
 }
 
+// group is a command that only has subcommands: alone it shows its help, and a
+// subcommand that there is none of is wrong use.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
 // configFile finds the configuration: --config, $SLUICE_CONFIG, ./sluice.conf,
 // /etc/sluice/sluice.conf; empty when there is none.
 func (g *globals) configFile() string {

@@ -14,8 +14,8 @@ import (
 )
 
 func queueCommand(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "queue", Short: "List, show, suspend, resume and retry queues"}
-	cmd.AddCommand(queueList(g), queueShow(g), queueVerb(g, "suspend", "Deliver nothing from the queues that match, until resumed"),
+	cmd := group("queue", "List, show, suspend, resume and retry queues")
+	cmd.AddCommand(queueList(g), queueShow(g), queueVerb(g, "suspend", "Deliver nothing from the queues that match, until resumed or restarted"),
 		queueVerb(g, "resume", "Deliver again after suspend"), queueVerb(g, "retry", "Try everything that waits for a later time now"))
 	return cmd
 }

@@ -40,7 +40,7 @@ func (m *Machine) checkConns() error {
 		}
 		conns[c.queue]++
 		if c.opening {
-			opening[c.place]++
+			opening[c.host]++
 		}
 		if !c.retiring {
 			serving[c.queue]++
@@ -61,9 +61,9 @@ func (m *Machine) checkConns() error {
 			return fmt.Errorf("queue %d counts %d connections, %d serving, %d parts on them; they are %d, %d, %d", h, q.conns, q.serving, q.flying, conns[h], serving[h], flying[h])
 		}
 	}
-	for h := uint32(1); h < m.places.next; h++ {
-		if p := m.places.at(h); p.opening != opening[h] {
-			return fmt.Errorf("address %v counts %d connections being opened; they are %d", p.key, p.opening, opening[h])
+	for h := uint32(1); h < m.hosts.next; h++ {
+		if p := m.hosts.at(h); p.opening != opening[h] {
+			return fmt.Errorf("host %v counts %d connections being opened; they are %d", p.key, p.opening, opening[h])
 		}
 	}
 	return m.limits.Verify(used)
@@ -126,9 +126,9 @@ func (m *Machine) checkWaiters() error {
 	if m.limits.Pending() || m.dirty.len() > 0 || m.waked.len() > 0 || m.roomy.len() > 0 || m.jobs.len() > 0 {
 		return nil
 	}
-	for h := uint32(1); h < m.places.next; h++ {
-		if p := m.places.at(h); p.crowd.len() > 0 && !p.crowded() {
-			return fmt.Errorf("%d places in line at the address %v, which has room", p.crowd.len(), p.key)
+	for h := uint32(1); h < m.hosts.next; h++ {
+		if p := m.hosts.at(h); p.crowd.len() > 0 && !p.crowded() {
+			return fmt.Errorf("%d places in line at the host %v, which has room", p.crowd.len(), p.key)
 		}
 	}
 	for h := uint32(1); h < m.queues.next; h++ {
@@ -178,7 +178,7 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if m.closedGate(l, hosts[i].host, a.place) != 0 || m.places.at(a.place).crowded() {
+			if m.closedGate(l, hosts[i].host, a.place) != 0 || m.hosts.at(hosts[i].host).crowded() {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}

@@ -56,7 +56,7 @@ type conn struct {
 	failed     bool // ConnectFailed has been seen
 	opened     bool // Connected has been seen
 	extra      bool // one more than its busy host has shown it bears
-	opening    bool // counted as such at its address
+	opening    bool // counted as such at its host
 }
 
 func (m *Machine) connOf(id ConnID) (uint32, *conn, bool) {

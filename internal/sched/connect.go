@@ -78,9 +78,9 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 				m.shut = append(m.shut, g)
 				continue
 			}
-			if m.places.at(a.place).crowded() {
-				m.crowds = append(m.crowds, a.place)
-				continue
+			if m.hosts.at(rh.host).crowded() {
+				m.crowds = append(m.crowds, rh.host)
+				break
 			}
 			b, ok := m.limits.Check(a.path, turn)
 			switch {

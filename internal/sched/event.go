@@ -139,8 +139,7 @@ type (
 	// Rebound answers Rebind with the other bindings of the group that the configuration
 	// does not suspend. The scheduler leaves out those it knows to be out of order, gives each
 	// message one by the weighted hash of its ID, and records it by Persist. Without
-	// candidates the mail stays where it is, or, when the binding is gone, moves to the
-	// binding "default".
+	// candidates the mail stays where it is and waits.
 	Rebound struct {
 		Binding    string
 		Domain     string

@@ -162,7 +162,7 @@ func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
 	}
 	if l.route != nil {
 		if p := m.crowdedAt(l); p != nil {
-			return fmt.Sprintf("host %s: %d connections to %v are being opened; more follow as they are answered", p.key.host, p.opening, p.key.addr), 0
+			return fmt.Sprintf("host %s: %d connections are being opened; more follow as they are answered", p.key.host, p.opening), 0
 		}
 	}
 	return "ready", 0

@@ -22,11 +22,8 @@ type place struct {
 	reply     *mail.Reply
 	line      fifo[gatePlace] // queues that wait elsewhere because of it
 	timer     uint32
-	crowd     fifo[gatePlace] // queues that wait until fewer connections are being opened
 	refs      int
-	conns     int // being opened included
-	opening   int
-	waking    bool // is in roomy
+	conns     int
 }
 
 type placeKey struct {
@@ -45,8 +42,11 @@ type host struct {
 	generation uint64
 	gate       uint32 // too many connections, says the receiver
 	refs       int
-	conns      int // permits
-	open       int // of them sessions, until the receiver has let go
+	conns      int             // permits
+	open       int             // of them sessions, until the receiver has let go
+	opening    int             // connections on their way, unanswered
+	crowd      fifo[gatePlace] // queues that wait until fewer are
+	waking     bool            // is in roomy
 }
 
 type hostKey struct {

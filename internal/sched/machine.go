@@ -59,7 +59,7 @@ type Machine struct {
 
 	dirty fifo[uint32] // queues to look at
 	waked fifo[uint32] // gates whose waiters are to be woken
-	roomy fifo[uint32] // addresses that take further connections, likewise
+	roomy fifo[uint32] // hosts that take further connections, likewise
 	jobs  fifo[*job]
 
 	results  fifo[result] // outcomes that wait for accounting
@@ -79,7 +79,7 @@ type Machine struct {
 	full   []limit.CounterID // of hosts that are full
 	shut   []uint32          // gates of hosts that are busy
 	missed []uint32          // addresses that have failed
-	crowds []uint32          // addresses to which enough connections are being opened
+	crowds []uint32          // hosts to which enough connections are being opened
 
 	partAt, queueAt, laneAt, connAt func(h uint32) (prev, next *uint32)
 }

@@ -1,21 +1,19 @@
 package sched
 
-// openingMost is how many connections may be on their way to one address, unanswered.
-// A receiver is not buried under more calls than it takes in, which it would drop without
+// openingMost is how many connections of one binding may be on their way to one host,
+// unanswered. What holds up another binding's does not count. A receiver is not buried under more calls than it takes in, which it would drop without
 // a word; and when many queues come at once, what the first connections of each deliver
 // meanwhile needs no further ones.
 const openingMost = 32
 
-// crowded reports whether further connections to the address wait for those that are
-// being opened.
-func (p *place) crowded() bool {
-	return p.opening >= openingMost
-}
+// crowded reports whether further connections to the host wait for those that are being
+// opened.
+func (h *host) crowded() bool { return h.opening >= openingMost }
 
 // begins counts a connection as being opened, until answered.
 func (m *Machine) begins(c *conn) {
 	c.opening = true
-	m.places.at(c.place).opening++
+	m.hosts.at(c.host).opening++
 }
 
 // answered: the connection is open, or has failed.
@@ -24,48 +22,48 @@ func (m *Machine) answered(c *conn) {
 		return
 	}
 	c.opening = false
-	p := m.places.at(c.place)
-	p.opening--
-	if p.crowd.len() > 0 && !p.waking {
-		p.waking = true
-		m.roomy.push(c.place)
+	x := m.hosts.at(c.host)
+	x.opening--
+	if x.crowd.len() > 0 && !x.waking {
+		x.waking = true
+		m.roomy.push(c.host)
 	}
 }
 
-// waitCrowd lines the queue up at a crowded address.
-func (m *Machine) waitCrowd(h, place uint32) {
+// waitCrowd lines the queue up at a crowded host.
+func (m *Machine) waitCrowd(h, host uint32) {
 	q := m.queues.at(h)
 	if !q.gated && q.waitOn == 0 {
 		q.since = m.now
 	}
 	q.gated = true
-	m.places.at(place).crowd.push(gatePlace{h, q.epoch})
+	m.hosts.at(host).crowd.push(gatePlace{h, q.epoch})
 }
 
-// nextRoomy wakes one of those who wait at an address with room: those that need it no
+// nextRoomy wakes one of those who wait at a host with room: those that need it no
 // more, or are blocked elsewhere by now, leave it to the next.
 func (m *Machine) nextRoomy() bool {
 	if m.roomy.len() == 0 {
 		return false
 	}
-	p := m.places.at(*m.roomy.front())
-	if p.crowd.len() == 0 || p.crowded() {
-		p.waking = false
+	x := m.hosts.at(*m.roomy.front())
+	if x.crowd.len() == 0 || x.crowded() {
+		x.waking = false
 		m.roomy.pop()
 		return true
 	}
-	if x, _ := p.crowd.pop(); m.waitsHere(x) {
-		m.unwait(x.queue)
-		m.kick(x.queue, 0)
+	if q, _ := x.crowd.pop(); m.waitsHere(q) {
+		m.unwait(q.queue)
+		m.kick(q.queue, 0)
 	}
 	return true
 }
 
-// crowdedAt returns an address of the lane at which connections are being opened, or nil.
-func (m *Machine) crowdedAt(l *lane) *place {
-	for i := range l.route.addrs {
-		if p := m.places.at(l.route.addrs[i].place); p.crowded() {
-			return p
+// crowdedAt returns a host of the lane at which connections are being opened, or nil.
+func (m *Machine) crowdedAt(l *lane) *host {
+	for i := range l.route.hosts {
+		if h := m.hosts.at(l.route.hosts[i].host); h.crowded() {
+			return h
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -33,11 +34,21 @@ func (s *Server) bind() error {
 			s.log.Warn("HTTP_Listener is configured and not served yet", "listen", l.Address, "set_at", l.Origin.String())
 		}
 		if err != nil {
-			return fmt.Errorf("listen on %s (%s): %w; stop what uses it or change the Listen stanza", l.Address, l.Origin, err)
+			return fmt.Errorf("listen on %s (%s): %w; %s", l.Address, l.Origin, err, listenRemedy(err))
 		}
 		s.bound = append(s.bound, bound) // nil keeps the index of the stanza
 	}
 	return nil
+}
+
+func listenRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "the address is not on this machine: correct the Listen stanza"
+	case errors.Is(err, syscall.EACCES):
+		return "give the program the right to it (CAP_NET_BIND_SERVICE for ports below 1024) or change the Listen stanza"
+	}
+	return "stop what uses it or change the Listen stanza"
 }
 
 // listening returns the addresses that connections reach us on, the port chosen by
@@ -117,8 +128,15 @@ func (s *Server) stopListening(ctx context.Context) {
 			s.log.Warn("sessions were cut off", "listen", address, "error", err)
 		}
 	}
+}
+
+// stopControl ends the control listeners, after the drain: until then they tell how it goes.
+func (s *Server) stopControl() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	for _, h := range s.control {
-		// Control stays answerable during the drain for those who are connected, not longer.
-		go h.Shutdown(ctx)
+		if h.Shutdown(ctx) != nil {
+			_ = h.Close() // who still asks has had a second
+		}
 	}
 }

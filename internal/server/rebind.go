@@ -86,5 +86,5 @@ func (s *Server) orphaned(pairs []sched.QueuePolicy) {
 		return
 	}
 	snap := s.policies.snapshot()
-	s.driver.Step(sched.PolicyChanged{Generation: snap.Generation, Server: snap.Server(s.files), Tenants: snap.Tenants, Queues: pairs})
+	s.driver.Step(sched.PolicyChanged{Generation: snap.Generation, Server: s.bounds(snap), Tenants: snap.Tenants, Queues: pairs})
 }

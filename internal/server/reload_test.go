@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mta/sluice/internal/admin/client"
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sink"
 )
@@ -90,5 +91,23 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	}
 	if got := ask(); got != "Max_Outbound_Connections = 9" {
 		t.Errorf("after a reload: %s", got)
+	}
+}
+
+// While a stop waits for its transactions the control still answers.
+func TestControlAnswersDuringTheDrain(t *testing.T) {
+	w := newWorld(t)
+	k := w.sink(sink.Options{Faults: []sink.Fault{{Kind: sink.StallDot, Share: 1}}})
+	s := w.start("drain_timeout = 1h")
+	send(t, s, "m", "u@one.test")
+	until(t, "a connection", func() bool { return k.Report().Connections.Open == 1 })
+	stopped := make(chan struct{})
+	go func() { stop(t, s); close(stopped) }()
+	c := client.New(s.Addresses(policy.ListenControl)[0])
+	until(t, "the drain", func() bool { st, err := c.Status(); return err == nil && st.Pressure != "" })
+	s.Hurry()
+	<-stopped
+	if _, err := c.Status(); err == nil {
+		t.Error("it answers after the stop")
 	}
 }

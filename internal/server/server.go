@@ -125,6 +125,16 @@ func (s *Server) checkFiles(snap *policy.Snapshot) {
 	}
 }
 
+// bounds is what holds for the server as a whole beside its limits: what open files
+// allow, where that is less than the limits ask for.
+func (s *Server) bounds(snap *policy.Snapshot) policy.Server {
+	b := snap.Server(s.files)
+	if b.BoundBy == "" {
+		b.MaxConnections = 0
+	}
+	return b
+}
+
 func (s *Server) openSpool() error {
 	snap := s.policies.snapshot()
 	var err error
@@ -176,7 +186,7 @@ func (s *Server) connect() error {
 	e := newEdges(s.ctx, s.log)
 	s.edges = e
 	s.driver = live.New(s.opts.Clock, sched.Config{
-		Seed: rand.Uint64(), Generation: snap.Generation, Server: snap.Server(s.files), Tenants: snap.Tenants,
+		Seed: rand.Uint64(), Generation: snap.Generation, Server: s.bounds(snap), Tenants: snap.Tenants,
 	}, e)
 	if err := s.openAccounts(); err != nil {
 		return err
@@ -264,6 +274,7 @@ func (s *Server) Stop() error {
 			"connections", s.agent.Connections(), "drain_timeout", drain)
 		s.cut()
 	}
+	s.stopControl()
 	return s.flush()
 }
 
