@@ -91,7 +91,7 @@ func rooms(t *testing.T) (map[string]*room, *token.FileSet) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "deps") {
+		if d.IsDir() && (d.Name() == "testdata") {
 			return filepath.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(path, ".go") || filepath.Dir(path) == "." {
