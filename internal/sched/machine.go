@@ -44,6 +44,10 @@ type Machine struct {
 	messages slab[message]
 	parts    slab[part]
 	runs     slab[run]
+	turns    slab[turn]
+	turnOf   map[turnKey]uint32
+	jobNames slab[jobName]
+	jobOf    map[string]uint32
 	lanes    slab[lane]
 	laneOf   map[laneKey]uint32
 	queues   slab[queue]
@@ -90,7 +94,7 @@ func New(cfg Config) *Machine {
 		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), names: newNames(),
-		laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
+		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
 		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
