@@ -163,7 +163,10 @@ func (m *Machine) give(h, part uint32) {
 	p := m.parts.at(part)
 	m.leave(part)
 	p.state, p.conn = partFlying, h
-	m.queues.at(p.queue).flying++
+	q := m.queues.at(p.queue)
+	if q.flying++; q.ready.n == 0 && q.cause != noCause {
+		m.touch(p.queue) // it wants no connection any more
+	}
 	c.parts[c.held] = part
 	c.held++
 	c.credit--
