@@ -154,7 +154,7 @@ func (m *Machine) checkReady(qh uint32, q *queue, own func(p, q uint32, s partSt
 // checkWaiters: nobody waits who could go (L5), and nobody is forgotten: a queue with
 // ready mail that wants a connection waits on something. Both hold when no work is left.
 func (m *Machine) checkWaiters() error {
-	if m.limits.Pending() || m.dirty.len() > 0 || m.waked.len() > 0 || m.roomy.len() > 0 || m.jobs.len() > 0 {
+	if !m.idle() {
 		return nil
 	}
 	for h := uint32(1); h < m.hosts.next; h++ {

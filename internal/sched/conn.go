@@ -164,7 +164,9 @@ func (m *Machine) give(h, part uint32) {
 	q := m.queues.at(p.queue)
 	m.takeReady(q, part)
 	p.state, p.conn = partFlying, h
-	q.flying++
+	if q.flying++; q.ready.n == 0 && q.cause != noCause {
+		m.touch(p.queue) // it wants no connection any more
+	}
 	c.parts[c.held] = part
 	c.held++
 	c.credit--

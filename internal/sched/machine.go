@@ -73,6 +73,11 @@ type Machine struct {
 	change   uint64
 	saved    uint64
 
+	causes  slab[cause] // what queues wait for (wait.go)
+	tallies []tally
+	tallyOf map[string]uint16
+	aging   fifo[aged]
+
 	suspensions []suspension
 	sick        bool // the spool cannot write
 	stopping    bool
@@ -101,6 +106,7 @@ func New(cfg Config) *Machine {
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
+	m.initCauses()
 	m.openFiles()
 	return m
 }
@@ -176,6 +182,7 @@ func (m *Machine) run() {
 		case m.nextDirty():
 		case m.nextWaked():
 		case m.nextJob():
+		case m.nextAged():
 		default:
 			return
 		}

@@ -24,12 +24,14 @@ type queue struct {
 	waitOn     limit.CounterID
 	epoch      uint32 // of its places in lines at gates
 	born       uint32 // tells it from others that had its handle
-	since      int64  // when it began to wait, at a counter or a gate
+	cause      uint32 // what its time is booked on now (wait.go)
+	since      int64  // since when
 	last       *mail.Reply
 	waits      *waits
 	dirty      bool
-	gated      bool // waits for a gate
-	leaning    bool // nothing new can be opened: it leans on the connections it has, whose next event brings it on
+	gated      bool  // waits for a gate
+	before     uint8 // which cause that is
+	leaning    bool  // nothing new can be opened: it leans on the connections it has, whose next event brings it on
 }
 
 // remember keeps a reply to be shown, not more than a line of it.
@@ -42,14 +44,19 @@ func (q *queue) remember(r mail.Reply) {
 	q.last = &r
 }
 
-// kick sees to it that a queue's ready parts move: to connections that are open, or
-// to one more. from is the counter whose turn the queue has, 0 if it has none. One
-// kick opens at most one connection.
+// kick looks at a queue and books what it waits for from now on. from is the counter
+// whose turn the queue has, 0 if it has none.
 func (m *Machine) kick(h uint32, from limit.CounterID) {
-	q := m.queues.at(h)
-	if q.lane == 0 {
-		return
+	if m.queues.at(h).lane != 0 {
+		m.move(h, from)
+		m.book(h)
 	}
+}
+
+// move sees to it that a queue's ready parts move: to connections that are open, or to
+// one more. It opens at most one connection.
+func (m *Machine) move(h uint32, from limit.CounterID) {
+	q := m.queues.at(h)
 	if from != 0 {
 		m.noteWait(q) // Next has taken it out of its lines
 	}
@@ -149,15 +156,9 @@ func (m *Machine) unwait(h uint32) {
 	m.noteWait(q)
 }
 
-// noteWait ends a wait and books its time on what was waited for.
+// noteWait notes that the queue stands in no line any more.
 func (m *Machine) noteWait(q *queue) {
-	if q.waitOn != 0 {
-		if q.waits == nil {
-			q.waits = &waits{}
-		}
-		q.waits.add(m.label(q.waitOn), m.now-q.since)
-		q.waitOn = 0
-	}
+	q.waitOn = 0
 	if q.gated {
 		q.gated = false
 		q.epoch++
@@ -168,27 +169,4 @@ func (m *Machine) noteWait(q *queue) {
 func (m *Machine) replace(h uint32) {
 	m.unwait(h)
 	m.touch(h)
-}
-
-// waits books how long a queue has waited on what: the latest few.
-type waits struct {
-	on [8]struct {
-		label string
-		ns    int64
-	}
-}
-
-func (w *waits) add(label string, ns int64) {
-	least := 0
-	for i := range w.on {
-		if w.on[i].label == label || w.on[i].label == "" {
-			w.on[i].label = label
-			w.on[i].ns += ns
-			return
-		}
-		if w.on[i].ns < w.on[least].ns {
-			least = i
-		}
-	}
-	w.on[least].label, w.on[least].ns = label, ns
 }

@@ -102,7 +102,7 @@ func TestRetriesInOrder(t *testing.T) {
 	b.m.parts.at(retry).due = 10 * sec
 	b.m.enter(retry, false)
 	before := b.add("a", 0, false)
-	b.m.Step(10*sec, Tick{})
+	b.m.Step(11*sec, Tick{})
 	after := b.add("a", 0, false)
 	for i, want := range []uint32{before, retry, after} {
 		if got := b.take(); got != want {

@@ -191,7 +191,7 @@ func (w *World) Spool(healthy bool) {
 func (w *World) Crash(down time.Duration) {
 	w.now += int64(down)
 	w.epoch++
-	w.m, w.wakeAt, w.stopped = nil, never, false
+	w.m, w.wakeAt, w.stopped, w.audit = nil, never, false, sched.WaitAudit{}
 	w.books.recorded, w.spool.seq, w.books.sick, w.books.pending = 0, 0, false, nil
 	ids := make([]sched.ConnID, 0, len(w.conns))
 	for id := range w.conns {
