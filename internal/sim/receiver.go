@@ -85,7 +85,8 @@ type conn struct {
 	recv    *Receiver
 	group   string
 	parts   []sched.Deliver // in progress first
-	keys    []string        // of the referee
+	keys    []string        // of the referee, by plain names
+	on      standing        // what the referee counts it on
 	up      bool
 	busy    bool // inside a transaction
 	ending  bool // the driver has been told to end it, or the receiver has
@@ -103,13 +104,18 @@ func (w *World) resolve(a sched.Resolve) {
 		if ev.Class = mail.ClassDelivered; d.fails != mail.ClassNone {
 			ev.Class, ev.Reply = d.fails, mail.Reply{Text: "DNS says " + d.fails.String(), Stage: mail.StageResolve}
 		} else {
+			route := w.routes[a.Binding+"/"+a.Domain][:0]
 			for _, h := range d.hosts {
 				r := w.Receiver(h.name)
+				for _, addr := range r.Addresses {
+					route = append(route, whose{a.Binding, a.Domain, h.name, addr})
+				}
 				ev.Hosts = append(ev.Hosts, sched.RouteHost{
 					Name: h.name, Preference: h.preference, Addresses: slices.Clone(r.Addresses), Port: 25,
-					TLS: h.tls, Policy: w.rules.host(w.bindingOf(a.Binding), r),
+					TLS: h.tls, Policy: w.hostPolicy(a.Binding, r, r.Addresses),
 				})
 			}
+			w.routes[a.Binding+"/"+a.Domain] = route
 		}
 		w.step(ev)
 	})
@@ -335,7 +341,7 @@ func (w *World) rebind(a sched.Rebind) {
 		}
 		for _, n := range names {
 			b := w.bindingOf(n)
-			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.rules.queue(b, a.Domain), Generation: w.generation})
+			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.queuePolicy(n, a.Domain), Generation: w.generation})
 		}
 		w.step(ev)
 	})
