@@ -46,7 +46,7 @@ func (w *World) perform(a *act) {
 			b = "default"
 		}
 		for range a.N {
-			w.SubmitJob(b, a.Domain, a.Tenant, a.Job, a.Rcpt)
+			w.Hand(Load{Binding: b, Domain: a.Domain, Tenant: a.Tenant, Job: a.Job, Priority: a.Priority, Recipients: a.Rcpt})
 		}
 	case "suspend":
 		w.step(sched.Operator{Verb: sched.Suspend, Domain: a.Domain, Binding: a.Binding, By: "chance"})

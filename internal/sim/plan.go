@@ -49,6 +49,7 @@ type act struct {
 	Domain   string
 	Tenant   string
 	Job      string
+	Priority mail.Priority
 	N, Rcpt  int
 	Path     string // of a stanza
 	Set      *assign
@@ -323,6 +324,7 @@ func (p *planner) drawMail() {
 		p.Acts = append(p.Acts, act{
 			What: "submit", At: p.within(time.Hour), N: 1 + p.IntN(12), Rcpt: 1 + p.IntN(8),
 			Binding: pick(p, p.bindings), Domain: pick(p, p.domains), Tenant: pick(p, p.tenants), Job: pick(p, jobs),
+			Priority: pick(p, []mail.Priority{mail.PriorityNormal, mail.PriorityNormal, mail.PriorityHigh, mail.PriorityLow}),
 		})
 	}
 }

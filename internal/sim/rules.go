@@ -215,21 +215,28 @@ func (w *World) Limit(option, target string, most, reserve, line int) {
 	w.Reload()
 }
 
-// Submit hands in a message with recipients at one domain.
-func (w *World) Submit(binding, domain, tenant string, rcpt int) {
-	w.SubmitJob(binding, domain, tenant, "", rcpt)
+// Load is a message with recipients at one domain, as it is handed in.
+type Load struct {
+	Binding, Domain, Tenant, Job string
+	Priority                     mail.Priority
+	Recipients                   int
 }
 
-// SubmitJob hands in a message that belongs to a job.
-func (w *World) SubmitJob(binding, domain, tenant, job string, rcpt int) {
+// Submit hands in a message without a job.
+func (w *World) Submit(binding, domain, tenant string, rcpt int) {
+	w.Hand(Load{Binding: binding, Domain: domain, Tenant: tenant, Recipients: rcpt})
+}
+
+// Hand hands in a message.
+func (w *World) Hand(x Load) {
 	w.messages++
 	id := mail.NewID(int64(w.messages), [10]byte{1})
-	idx := make([]int, rcpt)
+	idx := make([]int, x.Recipients)
 	for i := range idx {
 		idx[i] = i
 	}
-	part := sched.SubmittedPart{Binding: binding, Domain: domain, Policy: w.queuePolicy(binding, domain), Generation: w.generation, Recipients: idx, Due: w.now}
-	w.books.accept(id, rcpt)
-	w.spool.live[id] = &kept{tenant: tenant, job: job, received: w.now + w.wall, parts: []sched.SubmittedPart{part}, state: map[int]mail.RecipientState{}}
-	w.step(sched.Submitted{Message: id, Envelope: &mail.Envelope{ID: id}, Tenant: tenant, Job: job, Received: w.now, Parts: []sched.SubmittedPart{part}})
+	part := sched.SubmittedPart{Binding: x.Binding, Domain: x.Domain, Policy: w.queuePolicy(x.Binding, x.Domain), Generation: w.generation, Recipients: idx, Due: w.now}
+	w.books.accept(id, x.Job, x.Recipients)
+	w.spool.live[id] = &kept{tenant: x.Tenant, job: x.Job, priority: x.Priority, received: w.now + w.wall, parts: []sched.SubmittedPart{part}, state: map[int]mail.RecipientState{}}
+	w.step(sched.Submitted{Message: id, Envelope: &mail.Envelope{ID: id}, Tenant: x.Tenant, Job: x.Job, Priority: x.Priority, Received: w.now, Parts: []sched.SubmittedPart{part}})
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/sluice-mta/sluice/internal/sched"
 )
 
 // The table of limits in the manual, row by row, for one connection: the referee's own
@@ -208,6 +210,15 @@ func (r *reading) hosts() {
 type gauge struct {
 	key string
 	rate
+	recipients bool // are counted, not transactions
+}
+
+// cost is what a transaction costs.
+func (g gauge) cost(d sched.Deliver) int64 {
+	if g.recipients {
+		return int64(len(d.Recipients))
+	}
+	return 1
 }
 
 // gauges lists the rates of opening a connection ("connections") or of sending over it
@@ -217,7 +228,7 @@ func (s *stanza) gauges(w whose, act string) (out []gauge) {
 	r.group, r.own = s.binding(w.binding)
 	add := func(option string, f found, parts ...string) {
 		if f.ok() && f.rate != nil && f.rate.n > 0 {
-			out = append(out, gauge{option + " " + strings.Join(parts, "/"), *f.rate})
+			out = append(out, gauge{option + " " + strings.Join(parts, "/"), *f.rate, option == "max_message_rate"})
 		}
 	}
 	for _, option := range []string{"outbound_throttle_" + act, "cluster_outbound_throttle_" + act} {
@@ -234,4 +245,6 @@ func (s *stanza) gauges(w whose, act string) (out []gauge) {
 	return out
 }
 
-func (c ceiling) String() string { return fmt.Sprintf("%s (limit %d, reserve %d)", c.key, c.max, c.reserve) }
+func (c ceiling) String() string {
+	return fmt.Sprintf("%s (limit %d, reserve %d)", c.key, c.max, c.reserve)
+}

@@ -29,11 +29,11 @@ type World struct {
 	trace   trace
 	failure error // the first one
 
-	rules      rules // the configuration of a scenario
+	rules      rules                 // the configuration of a scenario
 	routes     map[string][]whose    // where the mail of a binding and domain was last told to go
 	was        func(whose) []ceiling // the table of the configuration before
 	wall       int64                 // what the wall clock is ahead of the machine's: it may be set
-	conf       *conf // that of a random world; nil: the rules hold
+	conf       *conf                 // that of a random world; nil: the rules hold
 	generation uint64
 	receivers  map[string]*Receiver // by host
 	domains    map[string]*domain
@@ -47,6 +47,7 @@ type World struct {
 	Steps      int
 	MostActs   int // most actions of one step
 	nextCheck  int
+	audit      sched.WaitAudit
 	Logs       []sched.Log
 }
 
@@ -179,6 +180,11 @@ func (w *World) step(ev sched.Event) {
 		}
 		if w.conf != nil && w.Steps%4 == 0 && w.wakeAt > w.now && !w.stopped {
 			w.checkWaiters()
+		}
+	}
+	if w.Check {
+		if err := m.AuditWaits(&w.audit); err != nil {
+			w.fail("after %T: %v", ev, err)
 		}
 	}
 }
