@@ -19,6 +19,9 @@ var opt struct {
 	hostRetry, mxFailures, timeoutDelay, bounces, delays *Option
 	tls, verify, dane, sts, gateway, port                *Option
 	skip, prohibited, suspend                            *Option
+	connectRate, messageRate                             *Option
+	throttleConns, throttleMessages                      *Option
+	clusterThrottleConns, clusterThrottleMessages        *Option
 }
 
 // bindOptions fills opt from the table.
@@ -75,6 +78,12 @@ func bindOptions() {
 		{&opt.skip, "skip_hosts"},
 		{&opt.prohibited, "prohibited_hosts"},
 		{&opt.suspend, "suspend_delivery"},
+		{&opt.connectRate, "max_connect_rate"},
+		{&opt.messageRate, "max_message_rate"},
+		{&opt.throttleConns, "outbound_throttle_connections"},
+		{&opt.throttleMessages, "outbound_throttle_messages"},
+		{&opt.clusterThrottleConns, "cluster_outbound_throttle_connections"},
+		{&opt.clusterThrottleMessages, "cluster_outbound_throttle_messages"},
 	} {
 		*e.at = LookupTree(e.name)
 		if *e.at == nil {
@@ -134,6 +143,7 @@ func (s *Snapshot) Queue(binding, domain string) *Queue {
 	p := s.queuePath(binding, domain)
 	q := &Queue{
 		Limits:                     s.queueLimits(&p),
+		Throttles:                  queueThrottles(&p),
 		Ramp:                       0.30,
 		Retry:                      p.retry(),
 		Expiration:                 p.value(opt.expiration).Duration(),

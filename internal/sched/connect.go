@@ -160,6 +160,8 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
 	m.noteWait(q)
+	m.endWait(h, q)
+	m.granted(x.addr.path)
 	p := m.places.at(c.place)
 	if c.tls == TLSIfAvailable && p.noTLS > m.now {
 		c.tls = TLSNo
@@ -205,9 +207,6 @@ func (m *Machine) await(h uint32, base limit.Blocker, turn limit.Turn) {
 		return
 	}
 	m.limits.Park(m.now, turn, m.way, m.full...)
-	if q.waitOn == 0 && len(m.shut) == 0 && len(m.crowds) == 0 {
-		q.since = m.now
-	}
 	q.waitOn = m.limits.WaitsOn(turn.Waiter)
 	for _, b := range m.full {
 		m.yield(b.Counter)

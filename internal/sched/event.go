@@ -26,6 +26,7 @@ type (
 		Envelope  *mail.Envelope // passed on to the Account of the received record, not kept; nil when recovered
 		Tenant    string
 		Job       string
+		Priority  mail.Priority
 		Received  int64 // when it was accepted; clamped so that its age is at least 0
 		Recovered bool
 		Parts     []SubmittedPart

@@ -65,19 +65,26 @@ func (m *Machine) pathView(q *queue, l *lane) []CounterView {
 	return out
 }
 
+// waited is the queue's waiting time by cause, in seconds, what it waits for now included.
 func (m *Machine) waited(now int64, q *queue) map[string]float64 {
 	out := map[string]float64{}
 	if q.waits != nil {
-		for _, w := range q.waits.on {
-			if w.label != "" {
-				out[w.label] = float64(w.ns) / float64(time.Second)
-			}
+		for i := range q.waits.by {
+			x := &q.waits.by[i]
+			out[m.causeName(x.cause)] += float64(x.total) / float64(time.Second)
 		}
 	}
-	if q.waitOn != 0 {
-		out[m.label(q.waitOn)] += float64(now-q.since) / float64(time.Second)
+	if q.cause != noCause {
+		out[m.causeName(q.cause)] += float64(now-q.since) / float64(time.Second)
 	}
 	return out
+}
+
+func (m *Machine) causeName(c uint32) string {
+	if c == noCause {
+		return "nothing"
+	}
+	return m.causes.at(c).label
 }
 
 // state says in words what a queue does, and when the next thing happens by itself: 0

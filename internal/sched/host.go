@@ -98,7 +98,9 @@ func (m *Machine) placeTimer(h uint32) {
 func (m *Machine) missPlace(h, place uint32) {
 	p := m.places.at(place)
 	q := m.queues.at(h)
-	q.gated = true
+	if !q.gated {
+		q.gated, q.before = true, uint8(causeHosts)
+	}
 	p.line.push(gatePlace{h, q.epoch})
 	if p.timer == noTimer {
 		p.timer = m.wheel.set(max(p.failed, p.tlsFailed), timerPlace, place)

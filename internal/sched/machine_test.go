@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -43,6 +44,7 @@ type rig struct {
 	holdBooks bool // accounting does not answer
 	holdSpool bool
 	wake      int64
+	audit     WaitAudit
 }
 
 func newRig(t *testing.T) *rig {
@@ -59,7 +61,7 @@ func (r *rig) step(ev Event) []Action {
 func (r *rig) one(ev Event) {
 	r.t.Helper()
 	r.Step(r.now, ev)
-	if err := r.CheckInvariants(); err != nil {
+	if err := errors.Join(r.CheckInvariants(), r.AuditWaits(&r.audit)); err != nil {
 		r.t.Fatalf("after %T: %v", ev, err)
 	}
 	recorded, stored := uint64(0), uint64(0)

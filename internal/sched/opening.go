@@ -33,10 +33,9 @@ func (m *Machine) answered(c *conn) {
 // waitCrowd lines the queue up at a crowded host.
 func (m *Machine) waitCrowd(h, host uint32) {
 	q := m.queues.at(h)
-	if !q.gated && q.waitOn == 0 {
-		q.since = m.now
+	if !q.gated {
+		q.gated, q.before = true, uint8(causeOpening)
 	}
-	q.gated = true
 	m.hosts.at(host).crowd.push(gatePlace{h, q.epoch})
 }
 

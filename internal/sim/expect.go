@@ -15,6 +15,8 @@ func (w *World) expect(s *sentence) error {
 	switch what {
 	case "delivered":
 		got = w.books.Delivered
+	case "job":
+		got = w.books.jobs[s.word()]
 	case "bounced":
 		got = w.books.Bounced
 	case "expired":
