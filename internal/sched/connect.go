@@ -180,7 +180,7 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
 	m.emit(Connect{
-		Conn: m.connID(ch), Binding: b, Domain: d, Host: p.key.host, Address: p.key.addr, Port: p.key.port,
+		Conn: m.connID(ch), Binding: b, Domain: d, Tenant: m.names.tenants[q.tenant], Host: p.key.host, Address: p.key.addr, Port: p.key.port,
 		TLS: c.tls, Policy: l.policy,
 	})
 	m.touch(h) // it may want more
