@@ -196,7 +196,7 @@ func (m *Machine) checkWaiters() error {
 
 // checkBlocked: a queue that waits is blocked at every address it could go to.
 func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
-	if l.route == nil || l.route.asking {
+	if l.route == nil || l.route.asking || m.wanted(q, l) <= int(q.serving) {
 		return nil
 	}
 	hosts := l.route.hosts
@@ -219,8 +219,12 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 			if m.closedGate(hosts[i].host, a.place) != 0 {
 				continue
 			}
-			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}
-			if _, ok := m.limits.Check(m.now, a.path, nil, turn); ok {
+			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0}
+			if n := len(a.path); n > 0 {
+				turn.From = a.path[n-1]
+			}
+			tolls := m.openingTolls(a.fares, int32(m.size(m.parts.at(m.nextReady(q)))))
+			if _, ok := m.limits.Check(m.now, a.path, tolls, turn); ok {
 				b, d := m.laneNames(l)
 				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(a.path))
 			}

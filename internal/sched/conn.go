@@ -34,6 +34,7 @@ const (
 type conn struct {
 	permit     limit.Permit
 	started    int64
+	began      int64 // of the message in progress: when it was handed out, or the one before it ended
 	queue      uint32
 	lane       uint32
 	host       uint32
@@ -42,6 +43,8 @@ type conn struct {
 	timer      uint32 // idle too long
 	gen        uint32
 	parts      [2]uint32
+	fares      []fare
+	paid       int32 // recipients of the first message, whose tokens are taken; 0: none are
 	credit     int32
 	delivered  int32 // transactions in which somebody was delivered to
 	served     int32 // transactions with an outcome
@@ -91,6 +94,10 @@ func (m *Machine) settle(h uint32) {
 			m.retire(c, q)
 			break
 		}
+		if b, ok := m.pay(c, q, m.nextReady(q)); !ok {
+			m.parch(h, c, q, l, b)
+			return
+		}
 		m.give(h, m.nextReady(q))
 	}
 	if c.retiring {
@@ -108,7 +115,7 @@ func (m *Machine) settle(h uint32) {
 
 // mayTake reports whether the connection can be given a part as far as it is concerned.
 func (m *Machine) mayTake(c *conn, l *lane) bool {
-	if c.credit <= 0 || !m.gap(c) {
+	if c.credit <= 0 || !m.gap(c) || c.held > 0 && c.metered() {
 		return false
 	}
 	most := l.policy.MaxDeliveriesPerConnection
@@ -151,6 +158,7 @@ func (m *Machine) mustRetire(c *conn, l *lane) bool {
 // retire makes the connection take no further part; its queue may want another one.
 func (m *Machine) retire(c *conn, q *queue) {
 	c.retiring = true
+	m.unpay(c)
 	m.touch(c.queue)
 	m.limits.Busy(&c.permit)
 	m.limits.Leave(&c.permit)
@@ -166,6 +174,9 @@ func (m *Machine) give(h, part uint32) {
 	p.state, p.conn = partFlying, h
 	if q.flying++; q.ready.n == 0 && q.cause != noCause {
 		m.touch(p.queue) // it wants no connection any more
+	}
+	if c.held == 0 {
+		c.began = m.now
 	}
 	c.parts[c.held] = part
 	c.held++
@@ -268,6 +279,9 @@ func (m *Machine) returned(ev Returned) {
 	if !ok || !live || p.conn != ch {
 		return
 	}
+	if !ev.Sent {
+		m.unspend(m.conns.at(ch), h)
+	}
 	m.takeBack(ch, h)
 	m.putBack(h)
 	m.settle(ch)
@@ -301,6 +315,7 @@ func (m *Machine) closed(ev *Closed) {
 	}
 	m.ended(h, c, ev.Class, ev.Reply)
 	m.limits.Return(&c.permit)
+	m.releaseFares(c.fares)
 	q.conns--
 	if c.opened {
 		m.hosts.at(c.host).open--

@@ -87,9 +87,15 @@ type Machine struct {
 	cand   []choice
 	full   []limit.Blocker   // of hosts that are full
 	way    []limit.CounterID // path of the first address that is blocked
+	tolls  []limit.Toll
 	shut   []uint32          // gates of hosts that are busy
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
+
+	// While a queue is looked at.
+	turn    limit.CounterID // the throttle whose turn it has
+	handing bool
+	dry     []dryConn // its open connections that lack tokens
 
 	partAt, queueAt, laneAt, connAt func(h uint32) (prev, next *uint32)
 }

@@ -97,6 +97,7 @@ type lane struct {
 	next, prev uint32 // of the domain
 	queues     list
 	timer      uint32 // a pause of resolving is over
+	service    int64  // ns that a message takes, a running mean; 0: not known yet
 	conns      int32
 	suspended  bool // by an operator or the configuration
 	moving     bool // its mail is on its way to other bindings

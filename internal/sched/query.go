@@ -172,7 +172,7 @@ func (m *Machine) bindingLimits() map[string]int {
 	least := map[string]int{}
 	for id := limit.CounterID(1); int(id) < m.limits.Bound(); id++ {
 		k := m.limits.Key(id)
-		if k.Binding == "" || k.Domain != "" || k.Host != "" || k.Address.IsValid() || k.Stanza != "" {
+		if m.meta[id].throttle != nil || k.Binding == "" || k.Domain != "" || k.Host != "" || k.Address.IsValid() || k.Stanza != "" {
 			continue
 		}
 		n := m.limits.State(id).Limit
