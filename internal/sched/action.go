@@ -96,7 +96,7 @@ type (
 	Rebind struct {
 		Binding string
 		Domain  string
-		Group   string // the group its recipients were chosen from
+		Group   string // the group whose mail it is about; empty: mail that named the binding itself, which is gone
 		Reason  string
 	}
 

@@ -322,7 +322,7 @@ func (w *World) bindingOf(name string) *binding {
 
 func (w *World) rebind(a sched.Rebind) {
 	w.after(time.Millisecond, func() {
-		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain}
+		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain, Group: a.Group}
 		names := []string{}
 		for name, b := range w.bindings {
 			if b.group == a.Group && a.Group != "" && !b.gone {
