@@ -94,10 +94,8 @@ func (m *Machine) checkParts() error {
 				return err
 			}
 		}
-		for p := q.ready.head; p != 0; p = m.parts.at(p).next {
-			if err := own(p, h, partReady); err != nil {
-				return err
-			}
+		if err := m.checkReady(h, q, own); err != nil {
+			return err
 		}
 		b := m.lanes.at(q.lane).key.binding
 		queued[b] += int(q.waiting.n)
@@ -120,10 +118,43 @@ func (m *Machine) checkParts() error {
 	return nil
 }
 
+// checkReady: the ready parts stand in the turns of their jobs, by priority, and no turn
+// is empty.
+func (m *Machine) checkReady(qh uint32, q *queue, own func(p, q uint32, s partState) error) error {
+	n := uint32(0)
+	for rank, first := range q.ready.turns {
+		for h := first; h != 0; {
+			t := m.turns.at(h)
+			if t.queue != qh || int(t.rank) != rank || t.parts.n == 0 || m.turns.at(t.next).prev != h {
+				return fmt.Errorf("queue %d: the turn of job %d at rank %d is %+v", qh, t.job, rank, *t)
+			}
+			if found := m.turnOf[turnKey{qh, t.job, t.rank}]; t.listed != (found == h) || !t.listed && t.next != h {
+				return fmt.Errorf("queue %d: job %d has the turn %d, found is %d", qh, t.job, h, found)
+			}
+			for p := t.parts.head; p != 0; p = m.parts.at(p).next {
+				if x := m.messages.at(m.parts.at(p).msg); x.job != t.job || int(x.priority.Rank()) != rank || m.parts.at(p).turn != h {
+					return fmt.Errorf("part %d of job %d, priority %v, stands in the turn of job %d, rank %d", p, x.job, x.priority, t.job, t.rank)
+				}
+				if err := own(p, qh, partReady); err != nil {
+					return err
+				}
+				n++
+			}
+			if h = t.next; h == first {
+				break
+			}
+		}
+	}
+	if n != q.ready.n {
+		return fmt.Errorf("queue %d counts %d ready parts; they are %d", qh, q.ready.n, n)
+	}
+	return nil
+}
+
 // checkWaiters: nobody waits who could go (L5), and nobody is forgotten: a queue with
 // ready mail that wants a connection waits on something. Both hold when no work is left.
 func (m *Machine) checkWaiters() error {
-	if m.limits.Pending() || m.dirty.len() > 0 || m.waked.len() > 0 || m.roomy.len() > 0 || m.jobs.len() > 0 {
+	if !m.idle() {
 		return nil
 	}
 	for h := uint32(1); h < m.hosts.next; h++ {
@@ -171,14 +202,21 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 	hosts := l.route.hosts
 	for i := range hosts {
 		if hosts[i].preference != hosts[0].preference {
+			hosts = hosts[:i]
 			break
+		}
+	}
+	probed := m.prober(hosts)
+	for i := range hosts {
+		if m.crowdAt(&hosts[i], probed) != 0 {
+			continue
 		}
 		for k := hosts[i].from; k < hosts[i].to; k++ {
 			a := &l.route.addrs[k]
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if m.closedGate(hosts[i].host, a.place) != 0 || m.hosts.at(hosts[i].host).crowded() {
+			if m.closedGate(hosts[i].host, a.place) != 0 {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}

@@ -87,11 +87,11 @@ func (m *Machine) settle(h uint32) {
 	}
 	blocked := m.held || l.suspended
 	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
-		if !m.fits(c, l, q.ready.head) {
+		if !m.fits(c, l, m.nextReady(q)) {
 			m.retire(c, q)
 			break
 		}
-		m.give(h, q.ready.head)
+		m.give(h, m.nextReady(q))
 	}
 	if c.retiring {
 		if c.held == 0 {
@@ -161,9 +161,12 @@ func (m *Machine) retire(c *conn, q *queue) {
 func (m *Machine) give(h, part uint32) {
 	c := m.conns.at(h)
 	p := m.parts.at(part)
-	m.leave(part)
+	q := m.queues.at(p.queue)
+	m.takeReady(q, part)
 	p.state, p.conn = partFlying, h
-	m.queues.at(p.queue).flying++
+	if q.flying++; q.ready.n == 0 && q.cause != noCause {
+		m.touch(p.queue) // it wants no connection any more
+	}
 	c.parts[c.held] = part
 	c.held++
 	c.credit--

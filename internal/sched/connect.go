@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/limit"
@@ -65,6 +66,7 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 // is a counter that blocks whatever the host. healthy says that not all have failed.
 func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.CounterID, healthy bool) {
 	m.cand, m.full, m.shut, m.crowds = m.cand[:0], m.full[:0], m.shut[:0], m.crowds[:0]
+	probed := m.prober(hosts)
 	for i := range hosts {
 		rh := &hosts[i]
 		for k := rh.from; k < rh.to; k++ {
@@ -78,8 +80,10 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 				m.shut = append(m.shut, g)
 				continue
 			}
-			if m.hosts.at(rh.host).crowded() {
-				m.crowds = append(m.crowds, rh.host)
+			if at := m.crowdAt(rh, probed); at != 0 {
+				if !slices.Contains(m.crowds, at) {
+					m.crowds = append(m.crowds, at)
+				}
 				break
 			}
 			b, ok := m.limits.Check(a.path, turn)
@@ -156,6 +160,8 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
 	m.noteWait(q)
+	m.endWait(h, q)
+	m.granted(x.addr.path)
 	p := m.places.at(c.place)
 	if c.tls == TLSIfAvailable && p.noTLS > m.now {
 		c.tls = TLSNo
@@ -163,6 +169,9 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	q.conns++
 	q.serving++
 	m.count(c, 1)
+	if p.failed != 0 { // nobody has been there since it failed: this one probes
+		m.hosts.at(c.host).proven = false
+	}
 	m.begins(c)
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
@@ -201,9 +210,6 @@ func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
 		return
 	}
 	m.limits.Park(turn, m.full...)
-	if q.waitOn == 0 && len(m.shut) == 0 && len(m.crowds) == 0 {
-		q.since = m.now
-	}
 	q.waitOn = m.limits.WaitsOn(turn.Waiter)
 	for _, id := range m.full {
 		m.yield(id)
@@ -235,6 +241,7 @@ func (m *Machine) connected(ev *Connected) {
 		return
 	}
 	c.state, c.opened = connOpen, true
+	m.proves(c.host)
 	m.answered(c)
 	p := m.places.at(c.place)
 	x := m.hosts.at(c.host)
@@ -291,21 +298,23 @@ func (m *Machine) connectTrouble(h uint32, c *conn, class ConnectClass, reply ma
 	case class == ConnectTLS && c.tls == TLSIfAvailable:
 		p.noTLS = m.now + noTLSFor
 	case class == ConnectTLS:
-		m.hostFails(p, &p.tlsFailed, l, reply)
+		m.hostFails(c, p, &p.tlsFailed, l, reply)
 	default:
-		m.hostFails(p, &p.failed, l, reply)
+		m.hostFails(c, p, &p.failed, l, reply)
 	}
 	m.gateDone(h, c)
 }
 
-// hostFails leaves an address alone for host_failure_retry.
-func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
+// hostFails leaves an address alone for host_failure_retry. Its host has to prove itself
+// anew.
+func (m *Machine) hostFails(c *conn, p *place, until *int64, l *lane, reply mail.Reply) {
 	if *until <= m.now {
 		m.emit(Log{Level: Warn, Subject: "host " + p.key.host, Text: fmt.Sprintf("%v failed: %s; tried again in %v", p.key.addr, reply, l.policy.HostFailureRetry)})
 	}
 	*until = onTick(m.now + int64(l.policy.HostFailureRetry))
 	r := reply
 	p.reply = &r
+	m.hosts.at(c.host).proven = false
 }
 
 // hostAnswers: a delivery through the host shows that it is in order. That it bears one
@@ -313,5 +322,6 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 // pauses begin anew, and the next ones are tried one after another.
 func (m *Machine) hostAnswers(c *conn) {
 	m.places.at(c.place).reply = nil
+	m.proves(c.host)
 	m.hostBears(c)
 }

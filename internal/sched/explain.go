@@ -65,19 +65,26 @@ func (m *Machine) pathView(q *queue, l *lane) []CounterView {
 	return out
 }
 
+// waited is the queue's waiting time by cause, in seconds, what it waits for now included.
 func (m *Machine) waited(now int64, q *queue) map[string]float64 {
 	out := map[string]float64{}
 	if q.waits != nil {
-		for _, w := range q.waits.on {
-			if w.label != "" {
-				out[w.label] = float64(w.ns) / float64(time.Second)
-			}
+		for i := range q.waits.by {
+			x := &q.waits.by[i]
+			out[m.causeName(x.cause)] += float64(x.total) / float64(time.Second)
 		}
 	}
-	if q.waitOn != 0 {
-		out[m.label(q.waitOn)] += float64(now-q.since) / float64(time.Second)
+	if q.cause != noCause {
+		out[m.causeName(q.cause)] += float64(now-q.since) / float64(time.Second)
 	}
 	return out
+}
+
+func (m *Machine) causeName(c uint32) string {
+	if c == noCause {
+		return "nothing"
+	}
+	return m.causes.at(c).label
 }
 
 // state says in words what a queue does, and when the next thing happens by itself: 0
@@ -162,7 +169,9 @@ func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
 		return fmt.Sprintf("%s: %s; one connection tries again", g.subject, g.reply), 0
 	}
 	if l.route != nil {
-		if p := m.crowdedAt(l); p != nil {
+		if p := m.crowdedAt(l); p != nil && !p.proven {
+			return fmt.Sprintf("host %s: the first connection to it is being opened alone; more follow when it is answered", p.key.host), 0
+		} else if p != nil {
 			return fmt.Sprintf("host %s: %d connections are being opened; more follow as they are answered", p.key.host, p.opening), 0
 		}
 	}
@@ -212,6 +221,8 @@ func (m *Machine) hostViews(now int64, l *lane) []HostView {
 			v.State = "failed, tried again in " + span(failed-now)
 		case x.gate != 0 && m.barred(m.gates.at(x.gate)):
 			v.State = "busy: " + m.gates.at(x.gate).reply.String()
+		case !x.proven && x.opening > 0:
+			v.State = "probed: the first connection is being opened"
 		case full && rh.to > rh.from:
 			v.State = "full"
 		}

@@ -48,6 +48,7 @@ type host struct {
 	opening    int             // connections on their way, unanswered
 	crowd      fifo[gatePlace] // queues that wait until fewer are
 	waking     bool            // is in roomy
+	proven     bool            // connected to or delivered to since it was learned or an address of it failed
 }
 
 type hostKey struct {
@@ -98,7 +99,9 @@ func (m *Machine) placeTimer(h uint32) {
 func (m *Machine) missPlace(h, place uint32) {
 	p := m.places.at(place)
 	q := m.queues.at(h)
-	q.gated = true
+	if !q.gated {
+		q.gated, q.before = true, uint8(causeHosts)
+	}
 	p.line.push(gatePlace{h, q.epoch})
 	if p.timer == noTimer {
 		p.timer = m.wheel.set(max(p.failed, p.tlsFailed), timerPlace, place)

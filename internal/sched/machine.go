@@ -44,6 +44,10 @@ type Machine struct {
 	messages slab[message]
 	parts    slab[part]
 	runs     slab[run]
+	turns    slab[turn]
+	turnOf   map[turnKey]uint32
+	jobNames slab[jobName]
+	jobOf    map[string]uint32
 	lanes    slab[lane]
 	laneOf   map[laneKey]uint32
 	queues   slab[queue]
@@ -69,6 +73,11 @@ type Machine struct {
 	change   uint64
 	saved    uint64
 
+	causes  slab[cause] // what queues wait for (wait.go)
+	tallies []tally
+	tallyOf map[string]uint16
+	aging   fifo[aged]
+
 	suspensions []suspension
 	sick        bool // the spool cannot write
 	stopping    bool
@@ -90,13 +99,14 @@ func New(cfg Config) *Machine {
 		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), names: newNames(),
-		laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
+		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
 		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
+	m.initCauses()
 	m.openFiles()
 	return m
 }
@@ -172,6 +182,7 @@ func (m *Machine) run() {
 		case m.nextDirty():
 		case m.nextWaked():
 		case m.nextJob():
+		case m.nextAged():
 		default:
 			return
 		}

@@ -153,6 +153,7 @@ func (m *Machine) dropQueue(h uint32) {
 		return
 	}
 	m.unwait(h)
+	m.forgetWaits(h, q)
 	lh, l := q.lane, m.lanes.at(q.lane)
 	m.queueList(&l.queues).remove(h)
 	delete(m.queueOf, queueKey{lh, q.tenant})

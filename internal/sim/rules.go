@@ -252,17 +252,29 @@ func (w *World) Reload() {
 	w.step(ev)
 }
 
-// Submit hands in a message with recipients at one domain.
+// Load is a message with recipients at one domain, as it is handed in.
+type Load struct {
+	Binding, Domain, Tenant, Job string
+	Priority                     mail.Priority
+	Recipients                   int
+}
+
+// Submit hands in a message without a job.
 func (w *World) Submit(binding, domain, tenant string, rcpt int) {
-	b := w.bindingOf(binding)
+	w.Hand(Load{Binding: binding, Domain: domain, Tenant: tenant, Recipients: rcpt})
+}
+
+// Hand hands in a message.
+func (w *World) Hand(x Load) {
+	b := w.bindingOf(x.Binding)
 	w.messages++
 	id := mail.NewID(int64(w.messages), [10]byte{1})
-	idx := make([]int, rcpt)
+	idx := make([]int, x.Recipients)
 	for i := range idx {
 		idx[i] = i
 	}
-	part := sched.SubmittedPart{Binding: binding, Domain: domain, Policy: w.rules.queue(b, domain), Generation: w.generation, Recipients: idx, Due: w.now}
-	w.books.accept(id, rcpt)
-	w.spool.live[id] = &kept{tenant: tenant, received: w.now, parts: []sched.SubmittedPart{part}, state: map[int]mail.RecipientState{}}
-	w.step(sched.Submitted{Message: id, Envelope: &mail.Envelope{ID: id}, Tenant: tenant, Received: w.now, Parts: []sched.SubmittedPart{part}})
+	part := sched.SubmittedPart{Binding: x.Binding, Domain: x.Domain, Policy: w.rules.queue(b, x.Domain), Generation: w.generation, Recipients: idx, Due: w.now}
+	w.books.accept(id, x.Job, x.Recipients)
+	w.spool.live[id] = &kept{tenant: x.Tenant, job: x.Job, priority: x.Priority, received: w.now, parts: []sched.SubmittedPart{part}, state: map[int]mail.RecipientState{}}
+	w.step(sched.Submitted{Message: id, Envelope: &mail.Envelope{ID: id}, Tenant: x.Tenant, Job: x.Job, Priority: x.Priority, Received: w.now, Parts: []sched.SubmittedPart{part}})
 }

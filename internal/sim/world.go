@@ -43,6 +43,7 @@ type World struct {
 	Steps      int
 	MostActs   int // most actions of one step
 	nextCheck  int
+	audit      sched.WaitAudit
 	Logs       []sched.Log
 }
 
@@ -168,6 +169,11 @@ func (w *World) step(ev sched.Event) {
 	if w.Check && w.Steps >= w.nextCheck {
 		w.nextCheck = w.Steps + 1 + m.Totals(w.now).Parts/32
 		if err := m.CheckInvariants(); err != nil {
+			w.fail("after %T: %v", ev, err)
+		}
+	}
+	if w.Check {
+		if err := m.AuditWaits(&w.audit); err != nil {
 			w.fail("after %T: %v", ev, err)
 		}
 	}
