@@ -18,6 +18,8 @@ const most = 1000
 // empty) or with a host (Domain is empty).
 type Name struct {
 	Binding, Domain, Host string
+	Routing               string       // of the domain
+	Best                  []string     // the domain's MX hosts of the best preference; empty: not known, or not asked for
 	Addresses             []netip.Addr // of the host: all that answers have named
 	Generation            uint64       // of the policy it has; below that of the last PolicyChanged: not covered by it
 }
@@ -32,7 +34,7 @@ func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 		for ; at < m.lanes.next && len(names) < n; at++ {
 			if l := m.lanes.at(at); l.policy != nil {
 				b, d := m.laneNames(l)
-				names = append(names, Name{Binding: b, Domain: d, Generation: l.generation})
+				names = append(names, Name{Binding: b, Domain: d, Routing: m.routingOf(l), Best: m.bestHosts(l.route), Generation: l.generation})
 			}
 		}
 		if at < m.lanes.next {
