@@ -220,7 +220,7 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}
-			if _, ok := m.limits.Check(a.path, turn); ok {
+			if _, ok := m.limits.Check(m.now, a.path, nil, turn); ok {
 				b, d := m.laneNames(l)
 				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(a.path))
 			}

@@ -64,8 +64,9 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 // had now (cand), the counters of those that are full (full), the gates of those that
 // are busy (shut), and those to which enough connections are being opened (crowds). base
 // is a counter that blocks whatever the host. healthy says that not all have failed.
-func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.CounterID, healthy bool) {
+func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.Blocker, healthy bool) {
 	m.cand, m.full, m.shut, m.crowds = m.cand[:0], m.full[:0], m.shut[:0], m.crowds[:0]
+	m.way = nil
 	probed := m.prober(hosts)
 	for i := range hosts {
 		rh := &hosts[i]
@@ -86,14 +87,17 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 				}
 				break
 			}
-			b, ok := m.limits.Check(a.path, turn)
+			b, ok := m.limits.Check(m.now, a.path, nil, turn)
+			if !ok && m.way == nil {
+				m.way = a.path
+			}
 			switch {
 			case ok:
 				m.cand = append(m.cand, choice{rh, a})
 			case isOwn(a, b.Counter):
-				m.full = append(m.full, b.Counter)
+				m.full = append(m.full, b)
 			default:
-				base = b.Counter
+				base = b
 			}
 		}
 	}
@@ -156,7 +160,7 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 		gen: c.gen + 1, state: connDialing, started: m.now,
 		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls,
 	}
-	if b, ok := m.limits.Acquire(&c.permit, x.addr.path, turn); !ok {
+	if b, ok := m.limits.Acquire(m.now, &c.permit, x.addr.path, nil, turn); !ok {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
 	m.noteWait(q)
@@ -176,7 +180,7 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
 	m.emit(Connect{
-		Conn: m.connID(ch), Binding: b, Domain: d, Host: p.key.host, Address: p.key.addr, Port: p.key.port,
+		Conn: m.connID(ch), Binding: b, Domain: d, Tenant: m.names.tenants[q.tenant], Host: p.key.host, Address: p.key.addr, Port: p.key.port,
 		TLS: c.tls, Policy: l.policy,
 	})
 	m.touch(h) // it may want more
@@ -184,17 +188,17 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 
 // await lines the queue up: at the counter that blocks all hosts; else at each host
 // that is full or busy.
-func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
+func (m *Machine) await(h uint32, base limit.Blocker, turn limit.Turn) {
 	q := m.queues.at(h)
 	switch {
-	case base != 0:
+	case base.Counter != 0:
 		m.full = append(m.full[:0], base)
 	case len(m.full) == 0 && len(m.crowds) == 0 && m.busyTooLong(q):
 		m.limits.Cancel(turn.Waiter)
 		m.failHead(h, mail.ClassDeferred, m.gates.at(m.shut[0]).reply)
 		return
 	}
-	if base == 0 {
+	if base.Counter == 0 {
 		for _, g := range m.shut {
 			m.waitGate(h, g)
 		}
@@ -209,10 +213,10 @@ func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
 		m.limits.Cancel(turn.Waiter)
 		return
 	}
-	m.limits.Park(turn, m.full...)
+	m.limits.Park(m.now, turn, m.way, m.full...)
 	q.waitOn = m.limits.WaitsOn(turn.Waiter)
-	for _, id := range m.full {
-		m.yield(id)
+	for _, b := range m.full {
+		m.yield(b.Counter)
 	}
 }
 
