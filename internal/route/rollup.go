@@ -99,22 +99,23 @@ func among(hosts, of []string) bool {
 	return true
 }
 
-const (
-	autoPrefix = "auto:" // no domain and no Rollup has a colon in its name
-	autoLength = 255     // of the longest name
-)
+// AutoPrefix begins the names that AutoName makes: no domain and no Rollup has a colon in
+// its name.
+const AutoPrefix = "auto:"
+
+const autoLength = 255 // of the longest name
 
 // AutoName is the routing domain of all domains whose best hosts are the given set, in
 // any order: "auto:" and the hosts in alphabetical order, joined by "+". A set too long
 // for that is its first host, how many more there are, and a digest of all.
 func AutoName(hosts []string) string {
 	set := slices.Compact(slices.Sorted(slices.Values(hosts)))
-	all := autoPrefix + strings.Join(set, "+")
+	all := AutoPrefix + strings.Join(set, "+")
 	if len(all) <= autoLength {
 		return all
 	}
 	sum := sha256.Sum256([]byte(all))
-	return autoPrefix + set[0] + "+" + strconv.Itoa(len(set)-1) + "#" + hex.EncodeToString(sum[:8])
+	return AutoPrefix + set[0] + "+" + strconv.Itoa(len(set)-1) + "#" + hex.EncodeToString(sum[:8])
 }
 
 // Reason says in words why a domain is counted under its routing domain: which rollup has

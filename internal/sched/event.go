@@ -150,6 +150,9 @@ type (
 		Binding, Domain string
 		Routing         string
 		Policy          *policy.Queue
+		// Ask says that Routing could not be decided: nothing is opened until a Resolved
+		// says what the queue is counted under.
+		Ask bool
 	}
 	// HostPolicy is the policy of one binding and host under the new configuration.
 	HostPolicy struct {

@@ -102,6 +102,9 @@ func (m *Machine) renewQueue(x *QueuePolicy, generation uint64) {
 		return
 	}
 	m.takePolicy(l, x.Policy, generation)
+	if x.Ask && l.route != nil {
+		l.route.until = 0
+	}
 	if !m.setRouting(h, x.Routing) {
 		return // its paths and connections have their turn with all others
 	}
