@@ -32,7 +32,9 @@ func (r *Resolver) Snapshot() *policy.Snapshot { return r.snap }
 
 // Queue resolves what holds for a binding and a recipient domain (canonical) that is not
 // rolled up.
-func (r *Resolver) Queue(binding, domain string) *policy.Queue { return r.QueueUnder(binding, domain, "") }
+func (r *Resolver) Queue(binding, domain string) *policy.Queue {
+	return r.QueueUnder(binding, domain, "")
+}
 
 // QueueUnder resolves what holds for a binding and a recipient domain under a rollup;
 // empty: under none.

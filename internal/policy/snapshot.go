@@ -22,7 +22,7 @@ type Snapshot struct {
 	Bindings  map[string]*Binding // "default" is always there
 	Groups    map[string]*Group
 
-	Rollups   []Rollup            // in the order of the file: the first that matches wins
+	Rollups []Rollup // in the order of the file: the first that matches wins
 
 	BounceBinding string // binding or group that reports leave through
 	Postmaster    string
