@@ -33,10 +33,7 @@ func (k Key) String() string {
 		s = join(s, k.Stanza)
 	}
 	if s == "" {
-		s = "server"
-	}
-	if k.Sent {
-		s += " (as sent)"
+		return "server"
 	}
 	return s
 }

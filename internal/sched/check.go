@@ -13,6 +13,9 @@ func (m *Machine) CheckInvariants() error {
 	if err := m.checkConns(); err != nil {
 		return err
 	}
+	if err := m.checkRouting(); err != nil {
+		return err
+	}
 	if err := m.checkParts(); err != nil {
 		return err
 	}
@@ -31,6 +34,9 @@ func (m *Machine) checkConns() error {
 		c := m.conns.at(h)
 		if c.state == 0 {
 			continue
+		}
+		if err := m.checkPaid(h, c); err != nil {
+			return err
 		}
 		if !c.permit.Held() {
 			return fmt.Errorf("connection %d has no permit", m.connID(h))
@@ -71,13 +77,16 @@ func (m *Machine) checkConns() error {
 
 // checkParts: every part has one owner (S8) and a timer if it can expire.
 func (m *Machine) checkParts() error {
-	owned := map[uint32]bool{}
+	owned, listed := map[uint32]bool{}, map[uint32][2]int32{}
 	own := func(p, q uint32, s partState) error {
 		x := m.parts.at(p)
 		if owned[p] || x.queue != q || x.state != s {
 			return fmt.Errorf("part %d in queue %d has state %d and queue %d, owned already: %v (S8)", p, q, x.state, x.queue, owned[p])
 		}
 		owned[p] = true
+		n := listed[m.queues.at(q).lane]
+		n[x.kind()]++
+		listed[m.queues.at(q).lane] = n
 		if x.timer == noTimer && (s == partWaiting || !x.owed) {
 			return fmt.Errorf("part %d in queue %d has no timer", p, q)
 		}
@@ -110,43 +119,15 @@ func (m *Machine) checkParts() error {
 	if len(owned)+flying != m.parts.live {
 		return fmt.Errorf("%d parts in queues and %d on connections, but %d live (S8)", len(owned), flying, m.parts.live)
 	}
+	for h := uint32(1); h < m.lanes.next; h++ {
+		if l := m.lanes.at(h); l.policy != nil && l.listed != listed[h] {
+			return fmt.Errorf("lane %d counts %v parts in its queues, named and by the group; they are %v", h, l.listed, listed[h])
+		}
+	}
 	for b := range queued {
 		if x := &m.names.bindings[b]; x.queued != queued[b] || x.ready != ready[b] {
 			return fmt.Errorf("binding %s counts %d queued and %d ready; they are %d and %d", x.name, x.queued, x.ready, queued[b], ready[b])
 		}
-	}
-	return nil
-}
-
-// checkReady: the ready parts stand in the turns of their jobs, by priority, and no turn
-// is empty.
-func (m *Machine) checkReady(qh uint32, q *queue, own func(p, q uint32, s partState) error) error {
-	n := uint32(0)
-	for rank, first := range q.ready.turns {
-		for h := first; h != 0; {
-			t := m.turns.at(h)
-			if t.queue != qh || int(t.rank) != rank || t.parts.n == 0 || m.turns.at(t.next).prev != h {
-				return fmt.Errorf("queue %d: the turn of job %d at rank %d is %+v", qh, t.job, rank, *t)
-			}
-			if found := m.turnOf[turnKey{qh, t.job, t.rank}]; t.listed != (found == h) || !t.listed && t.next != h {
-				return fmt.Errorf("queue %d: job %d has the turn %d, found is %d", qh, t.job, h, found)
-			}
-			for p := t.parts.head; p != 0; p = m.parts.at(p).next {
-				if x := m.messages.at(m.parts.at(p).msg); x.job != t.job || int(x.priority.Rank()) != rank || m.parts.at(p).turn != h {
-					return fmt.Errorf("part %d of job %d, priority %v, stands in the turn of job %d, rank %d", p, x.job, x.priority, t.job, t.rank)
-				}
-				if err := own(p, qh, partReady); err != nil {
-					return err
-				}
-				n++
-			}
-			if h = t.next; h == first {
-				break
-			}
-		}
-	}
-	if n != q.ready.n {
-		return fmt.Errorf("queue %d counts %d ready parts; they are %d", qh, q.ready.n, n)
 	}
 	return nil
 }
@@ -168,6 +149,9 @@ func (m *Machine) checkWaiters() error {
 			continue
 		}
 		l := m.lanes.at(q.lane)
+		if err := m.checkTokens(h, q, l); err != nil {
+			return err
+		}
 		id := m.limits.WaitsOn(limit.WaiterID(h))
 		if (id != 0) != (q.waitOn != 0) {
 			return fmt.Errorf("queue %d waits on counter %d, its engine says %d", h, q.waitOn, id)
@@ -196,7 +180,7 @@ func (m *Machine) checkWaiters() error {
 
 // checkBlocked: a queue that waits is blocked at every address it could go to.
 func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
-	if l.route == nil || l.route.asking || m.wanted(q, l) <= int(q.serving) {
+	if l.route == nil || l.route.asking || q.thirsty || m.wanted(q, l) <= int(q.serving) {
 		return nil
 	}
 	hosts := l.route.hosts
@@ -217,6 +201,9 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 				continue
 			}
 			if m.closedGate(hosts[i].host, a.place) != 0 {
+				continue
+			}
+			if m.dryBeside(q, a) {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0}

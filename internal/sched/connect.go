@@ -89,6 +89,10 @@ func (m *Machine) choose(l *lane, hosts []routeHost, n int32, turn limit.Turn) (
 				}
 				break
 			}
+			if b, lacks := m.dryAt(a.fares); lacks {
+				m.full = append(m.full, b)
+				continue
+			}
 			b, ok := m.limits.Check(m.now, a.path, m.openingTolls(a.fares, n), turn)
 			if !ok && m.way == nil {
 				m.way = a.path
@@ -175,7 +179,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	}
 	q.conns++
 	q.serving++
-	m.count(c, 1)
+	m.count(ch, c, 1)
 	if p.failed != 0 { // nobody has been there since it failed: this one probes
 		m.hosts.at(c.host).proven = false
 	}

@@ -18,8 +18,19 @@ const mostDry = 64
 // dryConn is what keeps a connection of the queue that is looked at from its next message.
 type dryConn struct {
 	limit.Blocker
-	host uint32
 	own  bool // a throttle of the host: another host may have tokens
+	paid bool // even one whose first message is paid for lacks them
+}
+
+// under reports whether a throttle is among the fares.
+func under(fares []fare, id limit.CounterID) bool {
+	return slices.ContainsFunc(fares, func(f fare) bool { return f.grant == id || f.sent == id })
+}
+
+// bars reports whether what keeps the one connection from its next message keeps c from it
+// too.
+func (x *dryConn) bars(c *conn) bool {
+	return (x.paid || c.paid == 0) && under(c.fares, x.Counter)
 }
 
 // parch has an open connection wait for the tokens of its next message, or ends it: when
@@ -44,7 +55,7 @@ func (m *Machine) parch(h uint32, c *conn, q *queue, l *lane, b limit.Blocker) {
 		m.touch(c.queue)
 		return
 	}
-	x := dryConn{Blocker: b, host: c.host}
+	x := dryConn{Blocker: b, paid: c.paid > 0}
 	for _, f := range c.fares {
 		x.own = x.own || f.own && (f.grant == b.Counter || f.sent == b.Counter)
 	}
@@ -63,16 +74,13 @@ func (m *Machine) tokenWait(b limit.Blocker) int64 {
 }
 
 // nextTaker is an open connection that may take a part, 0 if none may: the idle one that
-// was busy last, of those whose host is not known to be out of tokens; then one that takes
-// the next part ahead.
+// was busy last, of those that are not known to lack tokens; then one that takes the next
+// part ahead.
 func (m *Machine) nextTaker(q *queue) uint32 {
-	if m.dryAll() {
-		return 0
-	}
 	n := 0
 	for ch := q.idle.tail; ch != 0 && n < mostDry; ch, n = m.conns.at(ch).prev, n+1 {
-		host := m.conns.at(ch).host
-		if !slices.ContainsFunc(m.dry, func(x dryConn) bool { return x.host == host }) {
+		c := m.conns.at(ch)
+		if !slices.ContainsFunc(m.dry, func(x dryConn) bool { return x.bars(c) }) {
 			return ch
 		}
 	}
@@ -81,7 +89,9 @@ func (m *Machine) nextTaker(q *queue) uint32 {
 
 // dryAll reports whether a throttle of the queue's own lacks tokens: another host is no way
 // out.
-func (m *Machine) dryAll() bool { return len(m.dry) > 0 && !m.dry[len(m.dry)-1].own }
+func (m *Machine) dryAll() bool {
+	return slices.ContainsFunc(m.dry, func(x dryConn) bool { return !x.own })
+}
 
 // thirst lines the queue up for the tokens that its open connections lack; without any it
 // leaves all lines. It keeps its place where it stands in those lines already.
@@ -91,13 +101,30 @@ func (m *Machine) thirst(h uint32) {
 		return
 	}
 	q := m.queues.at(h)
-	w := limit.WaiterID(h)
-	if !slices.ContainsFunc(m.dry, func(x dryConn) bool { return !m.limits.Waits(w, x.Counter) }) {
+	if m.inLine(h) {
 		return
 	}
+	w := limit.WaiterID(h)
 	m.full, m.way = m.full[:0], nil
 	m.park(q, limit.Turn{Waiter: w, Tenant: q.tenant, Poor: q.conns == 0, From: m.turn})
 	q.thirsty = true
+}
+
+// inLine reports whether the queue stands in line for all tokens that its open connections
+// lack.
+func (m *Machine) inLine(h uint32) bool {
+	return !slices.ContainsFunc(m.dry, func(x dryConn) bool { return !m.limits.Waits(limit.WaiterID(h), x.Counter) })
+}
+
+// dryAt is what open connections under one of the throttles lack, if they do: they come
+// before new ones.
+func (m *Machine) dryAt(fares []fare) (limit.Blocker, bool) {
+	for i := range m.dry {
+		if x := &m.dry[i]; under(fares, x.Counter) {
+			return x.Blocker, true
+		}
+	}
+	return limit.Blocker{}, false
 }
 
 // park lines the queue up at what blocks it (full, way) and for the tokens that its open

@@ -14,6 +14,7 @@ type queue struct {
 	waiting    list
 	ready      ready
 	idle       list // open connections without a part that may take one
+	full       list // with two parts, the second not asked back
 	ahead      list // with one part, that may take the next one ahead
 	lane       uint32
 	tenant     int32
@@ -64,6 +65,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	}
 	l := m.lanes.at(q.lane)
 	q.leaning = false
+
 	from = m.handOut(q, l, from)
 	switch {
 	case q.ready.n == 0, m.stopping, m.held:
@@ -75,11 +77,11 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	case m.dryAll(), m.wanted(q, l) <= int(q.serving):
 		m.thirst(h)
 		return
-	case from == 0 && (q.waitOn != 0 && !q.thirsty || q.gated):
+	case from == 0 && m.inLine(h) && (q.waitOn != 0 && !q.thirsty || q.gated):
 		return // it has its place in line already
 	}
-	if q.thirsty {
-		m.unwait(h) // it is looked at whether it can open more
+	if q.waitOn != 0 || q.gated {
+		m.unwait(h) // whether it can open more is looked at anew
 	}
 	switch {
 	case !m.routed(q.lane, l):
