@@ -146,10 +146,13 @@ func (e *Engine) Surplus(p *Permit) bool {
 func (e *Engine) Contended(p *Permit, self WaiterID) bool {
 	for _, id := range p.Path() {
 		c := &e.counters[id]
-		if c.waiting <= c.closing {
+		n := c.waiting - c.closing
+		if p.leaving {
+			n++ // it is not its own successor
+		}
+		if n <= 0 {
 			continue
 		}
-		n := c.waiting - c.closing
 		if self != 0 && e.waitsOn(self, id) {
 			n--
 		}

@@ -46,6 +46,7 @@ type host struct {
 	conns      int             // permits
 	open       int             // of them sessions, until the receiver has let go
 	opening    int             // connections on their way, unanswered
+	idle       list            // open connections without a part that may take one
 	crowd      fifo[gatePlace] // queues that wait until fewer are
 	waking     bool            // is in roomy
 }

@@ -86,7 +86,7 @@ type Machine struct {
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
 
-	partAt, queueAt, laneAt, connAt func(h uint32) (prev, next *uint32)
+	partAt, queueAt, laneAt, connAt, spareAt func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
@@ -102,6 +102,7 @@ func New(cfg Config) *Machine {
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
+	m.spareAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.over, &c.low }
 	m.initCauses()
 	m.openFiles()
 	return m
@@ -111,6 +112,9 @@ func (m *Machine) partList(l *list) links  { return links{l, m.partAt} }
 func (m *Machine) queueList(l *list) links { return links{l, m.queueAt} }
 func (m *Machine) laneList(l *list) links  { return links{l, m.laneAt} }
 func (m *Machine) connList(l *list) links  { return links{l, m.connAt} }
+
+// spareList is the idle connections of a host, whoever's.
+func (m *Machine) spareList(host uint32) links { return links{&m.hosts.at(host).idle, m.spareAt} }
 
 // Step takes in one event at the time now (ns of CLOCK_BOOTTIME; a time before the
 // last one counts as the last one). Work that the event begins and that exceeds the

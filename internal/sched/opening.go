@@ -22,11 +22,15 @@ func (m *Machine) answered(c *conn) {
 		return
 	}
 	c.opening = false
-	x := m.hosts.at(c.host)
-	x.opening--
-	if x.crowd.len() > 0 && !x.waking {
+	m.hosts.at(c.host).opening--
+	m.makeRoom(c.host)
+}
+
+// makeRoom has those woken who wait at a host, as far as it has room.
+func (m *Machine) makeRoom(host uint32) {
+	if x := m.hosts.at(host); x.crowd.len() > 0 && !x.waking {
 		x.waking = true
-		m.roomy.push(c.host)
+		m.roomy.push(host)
 	}
 }
 
