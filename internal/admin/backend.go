@@ -90,6 +90,7 @@ type Message struct {
 	Size       int64       `json:"size"`
 	Tenant     string      `json:"tenant"`
 	Job        string      `json:"job"`
+	Priority   string      `json:"priority"`
 	Recipients []Recipient `json:"recipients"`
 }
 

@@ -20,26 +20,31 @@ func (e *Engine) Heir(p *Permit, id CounterID) WaiterID {
 
 // CheckPass is Check for one that would have the permit p of a connection: what it holds
 // counts as free.
-func (e *Engine) CheckPass(p *Permit, path []CounterID, t Turn) (Blocker, bool) {
+func (e *Engine) CheckPass(now int64, p *Permit, path []CounterID, tolls []Toll, t Turn) (Blocker, bool) {
 	e.aside(p, -1)
 	defer e.aside(p, 1)
-	return e.Check(path, t)
+	return e.Check(now, path, tolls, t)
 }
 
 // Pass puts a held permit on the path of t's waiter, as a grant to him: his turn is
-// charged and his places in lines are given up, as by Acquire. The permit is neither idle
-// nor leaving any more. All or nothing: what blocks is returned, and false.
-func (e *Engine) Pass(p *Permit, path []CounterID, t Turn) (Blocker, bool) {
+// charged, the tokens of the tolls are taken and his places in lines are given up, as by
+// Acquire. The permit is neither idle nor leaving any more. All or nothing: what blocks is
+// returned, and false.
+func (e *Engine) Pass(now int64, p *Permit, path []CounterID, tolls []Toll, t Turn) (Blocker, bool) {
 	if !p.held {
 		panic("limit: a permit that is not held cannot pass to another")
 	}
-	if b, ok := e.CheckPass(p, path, t); !ok {
+	if b, ok := e.CheckPass(now, p, path, tolls, t); !ok {
 		return b, false
 	}
 	e.settle(t)
 	old := *p
 	p.idle, p.leaving = 0, false
 	e.hold(p, path) // first charge, then release: a counter on both paths lives on
+	for _, id := range path {
+		e.counters[id].grants++
+	}
+	e.spend(tolls)
 	e.Return(&old)
 	return Blocker{}, true
 }

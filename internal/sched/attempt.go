@@ -147,7 +147,7 @@ func (m *Machine) conclude(h uint32, outcomes []mail.Outcome, att *mail.Attempt,
 		msg.delayed = true
 	}
 	if r.last {
-		m.messages.release(p.msg)
+		m.freeMessage(p.msg)
 	}
 	m.distribute(h, &v, tried, again)
 	return len(v.delivered) > 0
@@ -283,7 +283,7 @@ func (m *Machine) expire(h uint32) {
 	}
 	m.pushResults(r, &v, l.policy.GenerateBounces, false)
 	if r.last {
-		m.messages.release(p.msg)
+		m.freeMessage(p.msg)
 	}
 	m.freePart(h)
 	m.touch(qh)

@@ -96,9 +96,9 @@ func (m *Machine) moveLane(l *lane) {
 		if l.others != nil && len(l.others.candidates) > 0 {
 			for q := l.queues.head; q != 0; q = m.queues.at(q).next {
 				x := m.queues.at(q)
-				part := x.ready.head
-				if part == 0 {
-					part = x.waiting.head
+				part := x.waiting.head
+				if x.ready.n > 0 {
+					part = m.nextReady(x)
 				}
 				if part != 0 {
 					m.movePart(part, l.others.candidates)

@@ -94,10 +94,8 @@ func (m *Machine) checkParts() error {
 				return err
 			}
 		}
-		for p := q.ready.head; p != 0; p = m.parts.at(p).next {
-			if err := own(p, h, partReady); err != nil {
-				return err
-			}
+		if err := m.checkReady(h, q, own); err != nil {
+			return err
 		}
 		b := m.lanes.at(q.lane).key.binding
 		queued[b] += int(q.waiting.n)
@@ -116,6 +114,39 @@ func (m *Machine) checkParts() error {
 		if x := &m.names.bindings[b]; x.queued != queued[b] || x.ready != ready[b] {
 			return fmt.Errorf("binding %s counts %d queued and %d ready; they are %d and %d", x.name, x.queued, x.ready, queued[b], ready[b])
 		}
+	}
+	return nil
+}
+
+// checkReady: the ready parts stand in the turns of their jobs, by priority, and no turn
+// is empty.
+func (m *Machine) checkReady(qh uint32, q *queue, own func(p, q uint32, s partState) error) error {
+	n := uint32(0)
+	for rank, first := range q.ready.turns {
+		for h := first; h != 0; {
+			t := m.turns.at(h)
+			if t.queue != qh || int(t.rank) != rank || t.parts.n == 0 || m.turns.at(t.next).prev != h {
+				return fmt.Errorf("queue %d: the turn of job %d at rank %d is %+v", qh, t.job, rank, *t)
+			}
+			if found := m.turnOf[turnKey{qh, t.job, t.rank}]; t.listed != (found == h) || !t.listed && t.next != h {
+				return fmt.Errorf("queue %d: job %d has the turn %d, found is %d", qh, t.job, h, found)
+			}
+			for p := t.parts.head; p != 0; p = m.parts.at(p).next {
+				if x := m.messages.at(m.parts.at(p).msg); x.job != t.job || int(x.priority.Rank()) != rank || m.parts.at(p).turn != h {
+					return fmt.Errorf("part %d of job %d, priority %v, stands in the turn of job %d, rank %d", p, x.job, x.priority, t.job, t.rank)
+				}
+				if err := own(p, qh, partReady); err != nil {
+					return err
+				}
+				n++
+			}
+			if h = t.next; h == first {
+				break
+			}
+		}
+	}
+	if n != q.ready.n {
+		return fmt.Errorf("queue %d counts %d ready parts; they are %d", qh, q.ready.n, n)
 	}
 	return nil
 }
@@ -171,18 +202,25 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 	hosts := l.route.hosts
 	for i := range hosts {
 		if hosts[i].preference != hosts[0].preference {
+			hosts = hosts[:i]
 			break
+		}
+	}
+	probed := m.prober(hosts)
+	for i := range hosts {
+		if m.crowdAt(&hosts[i], probed) != 0 {
+			continue
 		}
 		for k := hosts[i].from; k < hosts[i].to; k++ {
 			a := &l.route.addrs[k]
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if m.closedGate(hosts[i].host, a.place) != 0 || m.hosts.at(hosts[i].host).crowded() {
+			if m.closedGate(hosts[i].host, a.place) != 0 {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}
-			if _, ok := m.limits.Check(a.path, turn); ok {
+			if _, ok := m.limits.Check(m.now, a.path, nil, turn); ok {
 				b, d := m.laneNames(l)
 				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(a.path))
 			}

@@ -94,11 +94,11 @@ func (m *Machine) settle(h uint32) {
 	}
 	blocked := m.held || l.suspended
 	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
-		if !m.fits(c, l, q.ready.head) {
+		if !m.fits(c, l, m.nextReady(q)) {
 			m.retire(c, q)
 			break
 		}
-		m.give(h, q.ready.head)
+		m.give(h, m.nextReady(q))
 	}
 	if c.retiring {
 		if c.held == 0 {
@@ -175,9 +175,9 @@ func (m *Machine) retire(c *conn, q *queue) {
 func (m *Machine) give(h, part uint32) {
 	c := m.conns.at(h)
 	p := m.parts.at(part)
-	m.leave(part)
-	p.state, p.conn = partFlying, h
 	q := m.queues.at(p.queue)
+	m.takeReady(q, part)
+	p.state, p.conn = partFlying, h
 	if q.flying++; q.ready.n == 0 && q.cause != noCause {
 		m.touch(p.queue) // it wants no connection any more
 	}
@@ -338,7 +338,7 @@ func (m *Machine) closed(ev *Closed) {
 	if g := m.hosts.at(c.host).gate; g != 0 {
 		m.wakeGate(g) // a slot that the host bears is free
 	}
-	m.makeRoom(c.host)
+	m.wakeCrowd(c.host)
 	m.count(c, -1)
 	*c = conn{gen: c.gen}
 	m.conns.release(h)

@@ -38,6 +38,7 @@
 //	machine.go  Step: take the event, then run what is to be done, in a fixed order
 //	names.go    bindings, domains, tenants; lane (a binding's way to a domain), its queues
 //	queue.go    kick: a queue's ready parts move, or it waits; the ramp
+//	ready.go    which ready part goes next: priorities, turns of jobs
 //	connect.go  choice of a host, the permit, what a failed connection says about whom
 //	route.go    where a lane's mail may go;  host.go  hosts and addresses, and what is remembered of them
 //	path.go     the counters that a connection is on
@@ -62,6 +63,9 @@
 //   - A delay is reported at the first deferral after four hours, once. Whether it was
 //     is not kept over a restart; a recovered message of that age counts as reported.
 //   - On a contended path a connection serves 20 transactions, or 30 s, in a row.
+//   - High goes before normal before low, jobs take turns, a job's parts go in the order in
+//     which they became ready: a retry stands where its time put it. Of the priorities that
+//     wait each gets one part in eighteen at least.
 //   - An address whose TLS failed where TLS was only wished for is spoken to in clear for
 //     an hour.
 package sched

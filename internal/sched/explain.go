@@ -169,7 +169,9 @@ func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
 		return fmt.Sprintf("%s: %s; one connection tries again", g.subject, g.reply), 0
 	}
 	if l.route != nil {
-		if p := m.crowdedAt(l); p != nil {
+		if p := m.crowdedAt(l); p != nil && !p.proven {
+			return fmt.Sprintf("host %s: the first connection to it is being opened alone; more follow when it is answered", p.key.host), 0
+		} else if p != nil {
 			return fmt.Sprintf("host %s: %d connections are being opened; more follow as they are answered", p.key.host, p.opening), 0
 		}
 	}
@@ -219,6 +221,8 @@ func (m *Machine) hostViews(now int64, l *lane) []HostView {
 			v.State = "failed, tried again in " + span(failed-now)
 		case x.gate != 0 && m.barred(m.gates.at(x.gate)):
 			v.State = "busy: " + m.gates.at(x.gate).reply.String()
+		case !x.proven && x.opening > 0:
+			v.State = "probed: the first connection is being opened"
 		case full && rh.to > rh.from:
 			v.State = "full"
 		}

@@ -44,6 +44,10 @@ type Machine struct {
 	messages slab[message]
 	parts    slab[part]
 	runs     slab[run]
+	turns    slab[turn]
+	turnOf   map[turnKey]uint32
+	jobNames slab[jobName]
+	jobOf    map[string]uint32
 	lanes    slab[lane]
 	laneOf   map[laneKey]uint32
 	queues   slab[queue]
@@ -81,7 +85,8 @@ type Machine struct {
 
 	// What choose found last.
 	cand   []choice
-	full   []limit.CounterID // of hosts that are full
+	full   []limit.Blocker   // of hosts that are full
+	way    []limit.CounterID // path of the first address that is blocked
 	shut   []uint32          // gates of hosts that are busy
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
@@ -95,7 +100,7 @@ func New(cfg Config) *Machine {
 		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), names: newNames(),
-		laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
+		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
 		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
@@ -125,6 +130,7 @@ func (m *Machine) Step(now int64, ev Event) {
 	if m.wake <= m.now {
 		m.wake = neverTime // what was asked for has come
 	}
+	m.limits.Advance(m.now)
 	m.take(ev)
 	m.run()
 	m.askWake()
@@ -211,6 +217,7 @@ func (m *Machine) nextTimer() bool {
 }
 
 func (m *Machine) nextTurn() bool {
+	m.limits.Advance(m.now)
 	w, from, ok := m.limits.Next()
 	if ok {
 		m.kick(uint32(w), from)
@@ -238,7 +245,7 @@ func (m *Machine) touch(h uint32) {
 
 // askWake asks for the next Tick if an earlier one does not stand.
 func (m *Machine) askWake() {
-	at := m.wheel.next()
+	at := min(m.wheel.next(), m.limits.WakeAt())
 	if m.visits <= 0 {
 		at = m.now
 	}

@@ -96,14 +96,14 @@ func (m *Machine) passTo(h uint32, c *conn, to uint32, from limit.CounterID) (v 
 	q := m.queues.at(to)
 	l := m.lanes.at(q.lane)
 	a := m.leadsTo(c, l)
-	if a == nil || !m.bears(c, l, q.ready.head) {
+	if a == nil || !m.bears(c, l, q) {
 		return stays, false
 	}
-	turn := m.turnOf(to, from)
+	turn := m.asks(to, from)
 	if to == c.queue {
 		turn.Poor = q.conns == 1 // it would hold nothing if this one ended
 	}
-	if b, ok := m.limits.CheckPass(&c.permit, a.path, turn); !ok {
+	if b, ok := m.limits.CheckPass(m.now, &c.permit, a.path, nil, turn); !ok {
 		return stays, broader(a.path, b.Counter, from)
 	}
 	if c.credit <= 0 || !m.gap(c) {
@@ -125,7 +125,7 @@ func broader(path []limit.CounterID, a, b limit.CounterID) bool {
 	return false
 }
 
-func (m *Machine) turnOf(h uint32, from limit.CounterID) limit.Turn {
+func (m *Machine) asks(h uint32, from limit.CounterID) limit.Turn {
 	q := m.queues.at(h)
 	return limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: from}
 }
@@ -184,13 +184,13 @@ func (m *Machine) content(c *conn, need TLS) bool {
 	return need <= c.tls
 }
 
-// bears reports whether the connection may carry the part, and would not end at once, by
-// what the lane allows a connection in its life.
-func (m *Machine) bears(c *conn, l *lane, part uint32) bool {
+// bears reports whether the connection may carry the queue's next part, and would not end
+// at once, by what the lane allows a connection in its life.
+func (m *Machine) bears(c *conn, l *lane, q *queue) bool {
 	p := l.policy
 	return (p.MaxDeliveriesPerConnection <= 0 || int(c.delivered) < p.MaxDeliveriesPerConnection) &&
 		(p.MaxRecipientsPerConnection <= 0 || int(c.recipients) < p.MaxRecipientsPerConnection) &&
-		m.fits(c, l, part)
+		m.fits(c, l, m.nextReady(q))
 }
 
 // adopt moves a connection that holds no part to another queue, and gives it parts of
@@ -198,7 +198,7 @@ func (m *Machine) bears(c *conn, l *lane, part uint32) bool {
 func (m *Machine) adopt(h, to uint32, a *routeAddr, turn limit.Turn) {
 	c := m.conns.at(h)
 	m.unlist(h, c)
-	if b, ok := m.limits.Pass(&c.permit, a.path, turn); !ok {
+	if b, ok := m.limits.Pass(m.now, &c.permit, a.path, nil, turn); !ok {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
 	m.wheel.cancel(&c.timer)
@@ -240,10 +240,10 @@ func (m *Machine) takeOver(h uint32, l *lane, hosts []routeHost, turn limit.Turn
 			m.visits--
 			c := m.conns.at(ch)
 			a := m.leadsTo(c, l)
-			if a == nil || c.queue == h || !m.bears(c, l, m.queues.at(h).ready.head) || c.credit <= 0 || !m.gap(c) {
+			if a == nil || c.queue == h || !m.bears(c, l, m.queues.at(h)) || c.credit <= 0 || !m.gap(c) {
 				continue
 			}
-			if _, ok := m.limits.CheckPass(&c.permit, a.path, turn); ok {
+			if _, ok := m.limits.CheckPass(m.now, &c.permit, a.path, nil, turn); ok {
 				m.adopt(ch, h, a, turn)
 				return true
 			}
@@ -326,6 +326,7 @@ func (m *Machine) awaited(c *conn) bool {
 	if w == 0 || w == c.queue || !m.wantsConn(w) {
 		return false
 	}
-	l := m.lanes.at(m.queues.at(w).lane)
-	return m.leadsTo(c, l) != nil && m.bears(c, l, m.queues.at(w).ready.head)
+	q := m.queues.at(w)
+	l := m.lanes.at(q.lane)
+	return m.leadsTo(c, l) != nil && m.bears(c, l, q)
 }

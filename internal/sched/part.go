@@ -8,7 +8,7 @@ type partState uint8
 
 const (
 	partWaiting partState = iota // for a time, in its queue
-	partReady                    // for a connection, in its queue's ready list
+	partReady                    // for a connection, in its queue's ready parts
 	partFlying                   // on a connection
 )
 
@@ -17,14 +17,17 @@ type message struct {
 	id       mail.ID
 	received int64
 	open     int32 // recipients without a last outcome
-	delayed  bool  // its delay has been reported, or may have been before a restart
+	job      uint32
+	priority mail.Priority
+	delayed  bool // its delay has been reported, or may have been before a restart
 }
 
 // part is some recipients of one message for one lane (S8: it has one owner).
 type part struct {
 	due        int64
 	msg, queue uint32
-	prev, next uint32 // in the queue's list
+	prev, next uint32 // in the queue's list, or its job's
+	turn       uint32 // while it is ready
 	timer      uint32
 	conn       uint32 // while it flies
 	gen        uint32 // of the handle; with it the PartID
@@ -158,11 +161,7 @@ func (m *Machine) enter(h uint32, front bool) {
 	} else {
 		p.state = partReady
 		b.ready++
-		if front {
-			m.partList(&q.ready).pushFront(h)
-		} else {
-			m.partList(&q.ready).push(h)
-		}
+		m.pushReady(q, h, front)
 		m.touch(p.queue)
 	}
 	if at < neverTime {
@@ -180,7 +179,7 @@ func (m *Machine) leave(h uint32) {
 		m.partList(&q.waiting).remove(h)
 	case partReady:
 		m.bindingOf(q).ready--
-		m.partList(&q.ready).remove(h)
+		m.removeReady(q, h)
 	}
 	m.wheel.cancel(&p.timer)
 }

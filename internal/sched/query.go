@@ -118,10 +118,16 @@ func (m *Machine) queueView(now int64, h uint32) QueueView {
 // hundred of its parts tell.
 func (m *Machine) oldestOf(q *queue, now int64) int64 {
 	oldest := now
-	for _, head := range [...]uint32{q.ready.head, q.waiting.head} {
-		for i, p := 0, head; p != 0 && i < 100; i, p = i+1, m.parts.at(p).next {
-			oldest = min(oldest, m.messages.at(m.parts.at(p).msg).received)
-		}
+	n := 0
+	look := func(p uint32) bool {
+		oldest = min(oldest, m.messages.at(m.parts.at(p).msg).received)
+		n++
+		return n%100 != 0
+	}
+	m.eachReady(q, look)
+	n = 0
+	for p := q.waiting.head; p != 0 && look(p); {
+		p = m.parts.at(p).next
 	}
 	return oldest
 }

@@ -11,26 +11,27 @@ import (
 // queue is the mail of one tenant on one lane. Its parts wait for a time (waiting) or
 // for a connection (ready: the ready queue); its connections belong to it.
 type queue struct {
-	waiting, ready list
-	idle           list // open connections without a part that may take one
-	ahead          list // with one part, that may take the next one ahead
-	lane           uint32
-	tenant         int32
-	next, prev     uint32 // of the lane
-	flying         int32  // parts on connections
-	conns          int32  // permits held, those on their way out included
-	serving        int32  // connections being opened or open, not on their way out
-	waitOn         limit.CounterID
-	epoch          uint32 // of its places in lines at gates
-	born           uint32 // tells it from others that had its handle
-	cause          uint32 // what its time is booked on now (wait.go)
-	since          int64  // since when
-	last           *mail.Reply
-	waits          *waits
-	dirty          bool
-	gated          bool  // waits for a gate
-	before         uint8 // which cause that is
-	leaning        bool  // nothing new can be opened: it leans on the connections it has, whose next event brings it on
+	waiting    list
+	ready      ready
+	idle       list // open connections without a part that may take one
+	ahead      list // with one part, that may take the next one ahead
+	lane       uint32
+	tenant     int32
+	next, prev uint32 // of the lane
+	flying     int32  // parts on connections
+	conns      int32  // permits held, those on their way out included
+	serving    int32  // connections being opened or open, not on their way out
+	waitOn     limit.CounterID
+	epoch      uint32 // of its places in lines at gates
+	born       uint32 // tells it from others that had its handle
+	cause      uint32 // what its time is booked on now (wait.go)
+	since      int64  // since when
+	last       *mail.Reply
+	waits      *waits
+	dirty      bool
+	gated      bool  // waits for a gate
+	before     uint8 // which cause that is
+	leaning    bool  // nothing new can be opened: it leans on the connections it has, whose next event brings it on
 }
 
 // remember keeps a reply to be shown, not more than a line of it.
@@ -86,7 +87,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	m.connect(h, from)
 }
 
-// failHead concludes the oldest ready part without a connection, and comes back for
+// failHead concludes the next ready part without a connection, and comes back for
 // the next one. Open connections still serve what they can.
 func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
 	q := m.queues.at(h)
@@ -94,7 +95,7 @@ func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
 		q.leaning = true
 		return
 	}
-	m.fail(q.ready.head, class, reply)
+	m.fail(m.nextReady(q), class, reply)
 	m.touch(h)
 }
 

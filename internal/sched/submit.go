@@ -14,7 +14,7 @@ func (m *Machine) submit(ev *Submitted) {
 	received := min(ev.Received, m.now)
 	h := m.messages.alloc()
 	*m.messages.at(h) = message{
-		id: ev.Message, received: received,
+		id: ev.Message, received: received, job: m.joinJob(ev.Job), priority: ev.Priority,
 		// Whether it was reported before a restart is not kept: rather not twice.
 		delayed: ev.Recovered && m.now-received >= delayAfter,
 	}
@@ -36,7 +36,7 @@ func (m *Machine) submit(ev *Submitted) {
 	}
 	if total == 0 { // every recipient had its outcome before the crash: S3, finish last
 		m.push(result{after: m.account, id: ev.Message, kind: resultFinish})
-		m.messages.release(h)
+		m.freeMessage(h)
 	}
 }
 

@@ -143,6 +143,7 @@ func (b backend) Message(text string) (admin.Message, error) {
 	}
 	out := admin.Message{
 		ID: id.String(), Sender: env.Sender.String(), Size: env.Size, Tenant: env.Tenant, Job: env.Job,
+		Priority: env.Priority.String(),
 		Received: time.Unix(0, env.Received).UTC().Format(time.RFC3339),
 	}
 	for _, r := range env.Recipients {

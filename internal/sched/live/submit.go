@@ -44,7 +44,7 @@ func current(parts []sched.SubmittedPart, gen uint64) bool {
 // rebound since.
 func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, recovered bool, policies Policies) sched.Submitted {
 	ev := sched.Submitted{
-		Message: env.ID, Tenant: env.Tenant, Job: env.Job,
+		Message: env.ID, Tenant: env.Tenant, Job: env.Job, Priority: env.Priority,
 		Received: min(d.clock.ToBoot(env.Received), d.clock.Boot()), Recovered: recovered,
 	}
 	if !recovered {
