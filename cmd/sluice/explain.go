@@ -44,6 +44,9 @@ func explainCommand(g *globals) *cobra.Command {
 func printExplanation(w io.Writer, e *sched.Explanation) error {
 	fmt.Fprintf(w, "%s: %s\n", printable(e.Queue), printable(e.State))
 	fmt.Fprintf(w, "  queued %d, ready %d, connections %d\n", e.Queued, e.Ready, e.Conns)
+	if e.Rollup != "" {
+		fmt.Fprintf(w, "  %s\n", printable(e.Rollup))
+	}
 	if c := e.WaitingOn; c != nil {
 		fmt.Fprintf(w, "  waits on %s %s (%d of %d) since %s, set at %s\n", c.Option, printable(c.Key), c.Use, c.Limit, c.Since, place(c))
 	}

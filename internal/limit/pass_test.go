@@ -63,7 +63,7 @@ func TestStay(t *testing.T) {
 	if !e.Contended(&p, 0) || e.Contended(&q, 0) {
 		t.Error("one waits and one leaves: that one is his, the other is not")
 	}
-	e.SetLimit(0, c, 1, 0)
+	e.SetLimit(c, 1, 0)
 	if !e.Surplus(&p) || e.Surplus(&q) {
 		t.Error("one too many and one leaves: that one is surplus, the other is not")
 	}

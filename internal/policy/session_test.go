@@ -11,7 +11,7 @@ import (
 // Every field of a Session that shapes a connection is compared; a new one must be
 // compared too or be named here as one that the route decides.
 func TestSameConnection(t *testing.T) {
-	byRoute := []string{"Port", "TLS", "TLSVerify", "UseDANE", "UseMTASTS", "MTASTSTimeout", "SkipHosts", "Gateway"}
+	byRoute := []string{"Port", "TLS", "TLSVerify", "UseDANE", "UseMTASTS", "MTASTSTimeout", "SkipHosts", "Gateway", "Routes"}
 	fields := reflect.TypeFor[Session]()
 	for i := range fields.NumField() {
 		name := fields.Field(i).Name
@@ -41,6 +41,8 @@ func differ(t *testing.T, v reflect.Value) {
 		v.SetUint(1)
 	case []netip.Prefix:
 		v.Set(reflect.ValueOf([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
+	case []Route:
+		v.Set(reflect.ValueOf([]Route{{}}))
 	default:
 		t.Fatalf("a field of type %s: say how to change it", v.Type())
 	}

@@ -48,17 +48,13 @@ func (m *Machine) checkServes(h uint32, c *conn) error {
 		}
 	}
 	l := m.lanes.at(c.lane)
-	names, host := m.laneText(l), m.hosts.at(c.host)
+	host := m.hosts.at(c.host)
 	if host.key.binding != l.key.binding {
 		return fmt.Errorf("connection %d of binding %d serves binding %d", m.connID(h), host.key.binding, l.key.binding)
 	}
-	if m.jobs.len() > 0 {
-		return nil // a reload is moving permits
-	}
-	for _, id := range c.permit.Path() {
-		k := m.limits.Key(id)
-		if k.Binding != "" && k.Binding != names.binding || k.Domain != "" && k.Domain != names.domain || k.Host != "" && k.Host != host.key.host {
-			return fmt.Errorf("connection %d serves %s/%s at %s and counts on %s", m.connID(h), names.domain, names.binding, host.key.host, m.label(id))
+	for _, id := range c.permit.Path() { // of its routing domain: checkRouting
+		if k := m.limits.Key(id); k.Host != "" && k.Host != host.key.host {
+			return fmt.Errorf("connection %d leads to %s and counts on %s", m.connID(h), host.key.host, m.label(id))
 		}
 	}
 	return nil

@@ -21,7 +21,7 @@ func (m *Machine) Explain(now int64, name string) (Explanation, bool) {
 	q := m.queues.at(h)
 	l := m.lanes.at(q.lane)
 	x := Explanation{
-		Queue: name, Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
+		Queue: name, Routing: m.routingOf(l), Rollup: m.rollupText(l), Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
 		Path: m.pathView(q, l), Waited: m.waited(now, q), Hosts: m.hostViews(now, l),
 	}
 	x.State, x.NextAt = m.state(now, h)

@@ -66,6 +66,8 @@ type Machine struct {
 	roomy fifo[uint32] // hosts that take further connections, likewise
 	jobs  fifo[*job]
 
+	urgent fifo[*job] // what must be done before anything is opened
+
 	results  fifo[result] // outcomes that wait for accounting
 	unstored fifo[stored] // spool changes that wait for the spool
 	account  uint64       // last number given
@@ -79,6 +81,10 @@ type Machine struct {
 	aging   fifo[aged]
 
 	suspensions []suspension
+	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
+	able        []Candidate  // what heirs found last
+	sweeping    bool
+	sweepAgain  bool
 	sick        bool // the spool cannot write
 	stopping    bool
 	held        bool // hand-outs are held back by sick or by the backlog
@@ -91,7 +97,7 @@ type Machine struct {
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
 
-	partAt, queueAt, laneAt, connAt, spareAt func(h uint32) (prev, next *uint32)
+	partAt, queueAt, laneAt, underAt, connAt, openAt, spareAt func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
@@ -106,6 +112,8 @@ func New(cfg Config) *Machine {
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
+	m.underAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.uprev, &l.unext }
+	m.openAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.lprev, &c.lnext }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
 	m.spareAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.over, &c.low }
 	m.initCauses()
@@ -116,6 +124,8 @@ func New(cfg Config) *Machine {
 func (m *Machine) partList(l *list) links  { return links{l, m.partAt} }
 func (m *Machine) queueList(l *list) links { return links{l, m.queueAt} }
 func (m *Machine) laneList(l *list) links  { return links{l, m.laneAt} }
+func (m *Machine) underList(l *list) links { return links{l, m.underAt} }
+func (m *Machine) openList(l *list) links  { return links{l, m.openAt} }
 func (m *Machine) connList(l *list) links  { return links{l, m.connAt} }
 
 // spareList is the idle connections of a host, whoever's.
@@ -180,12 +190,14 @@ func (m *Machine) take(ev Event) {
 func (m *Machine) run() {
 	for m.visits > 0 {
 		switch {
+		case m.nextUrgent():
 		case m.nextResult():
 		case m.nextStored():
 		case m.nextTimer():
 		case m.nextTurn():
 		case m.nextRoomy():
 		case m.nextDirty():
+		case m.nextStray():
 		case m.nextWaked():
 		case m.nextJob():
 		case m.nextAged():

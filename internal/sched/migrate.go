@@ -208,11 +208,11 @@ func (m *Machine) adopt(h, to uint32, a *routeAddr, turn limit.Turn) {
 	m.noteWait(q)
 	m.endWait(to, q)
 	m.granted(a.path)
+	m.count(h, c, -1) // the new route names host and address too: both stay
 	c.queue, c.lane = to, q.lane
+	m.count(h, c, 1)
 	c.retiring, c.spent = false, false
 	c.served, c.turn = 0, m.now
-	m.count(c, 1)
-	m.count(&was, -1)
 	q.conns++
 	q.serving++
 	o := m.queues.at(was.queue)

@@ -18,6 +18,8 @@ const most = 1000
 // empty) or with a host (Domain is empty).
 type Name struct {
 	Binding, Domain, Host string
+	Routing               string       // of the domain
+	Best                  []string     // the domain's MX hosts of the best preference; empty: not known, or not asked for
 	Addresses             []netip.Addr // of the host: all that answers have named
 	Generation            uint64       // of the policy it has; below that of the last PolicyChanged: not covered by it
 }
@@ -32,7 +34,7 @@ func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 		for ; at < m.lanes.next && len(names) < n; at++ {
 			if l := m.lanes.at(at); l.policy != nil {
 				b, d := m.laneNames(l)
-				names = append(names, Name{Binding: b, Domain: d, Generation: l.generation})
+				names = append(names, Name{Binding: b, Domain: d, Routing: m.routingOf(l), Best: m.bestHosts(l.route), Generation: l.generation})
 			}
 		}
 		if at < m.lanes.next {
@@ -99,7 +101,7 @@ func (m *Machine) queueView(now int64, h uint32) QueueView {
 	l := m.lanes.at(q.lane)
 	b, d := m.laneNames(l)
 	v := QueueView{
-		Queue: d + "/" + b, Tenant: m.names.tenants[q.tenant], Binding: b, Domain: d,
+		Queue: d + "/" + b, Tenant: m.names.tenants[q.tenant], Binding: b, Domain: d, Routing: m.routingOf(l),
 		Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
 		Oldest: float64(now-m.oldestOf(q, now)) / float64(time.Second),
 	}
@@ -216,8 +218,8 @@ func (m *Machine) laneLimit(l *lane) int {
 	return least
 }
 
-// Domain returns what the machine knows of a domain: its queues and hosts, at most
-// 1000 of each.
+// Domain returns what the machine knows of a domain, or of the domains that are counted
+// under a name: queues and hosts, at most 1000 of each.
 func (m *Machine) Domain(now int64, name string) (DomainView, bool) {
 	h, ok := m.names.domainOf[name]
 	if !ok {
@@ -227,8 +229,7 @@ func (m *Machine) Domain(now int64, name string) (DomainView, bool) {
 	d := m.names.domains.at(h)
 	v := DomainView{Domain: name, Conns: d.conns}
 	seen := map[string]bool{}
-	for lh := d.lanes.head; lh != 0 && len(v.Queues) < most; lh = m.lanes.at(lh).next {
-		l := m.lanes.at(lh)
+	show := func(l *lane) {
 		for q := l.queues.head; q != 0 && len(v.Queues) < most; q = m.queues.at(q).next {
 			v.Queues = append(v.Queues, m.queueView(now, q))
 		}
@@ -238,6 +239,13 @@ func (m *Machine) Domain(now int64, name string) (DomainView, bool) {
 				v.Hosts = append(v.Hosts, x)
 			}
 		}
+	}
+	for lh := d.lanes.head; lh != 0 && len(v.Queues) < most; lh = m.lanes.at(lh).next {
+		show(m.lanes.at(lh))
+	}
+	for lh := d.under.head; lh != 0 && len(v.Queues) < most; lh = m.lanes.at(lh).unext {
+		show(m.lanes.at(lh))
+		v.Conns += int(m.lanes.at(lh).conns)
 	}
 	slices.SortFunc(v.Queues, func(a, b QueueView) int { return strings.Compare(a.Queue, b.Queue) })
 	return v, true
