@@ -124,6 +124,7 @@ func (m *Machine) movePart(h uint32, to []Candidate) {
 	_, domain := m.laneNames(m.lanes.at(old.lane))
 	lane := m.laneFor(c.Binding, domain, c.Policy, c.Generation)
 	m.leave(h)
+	m.gone(h)
 	p.queue = m.queueFor(lane, old.tenant)
 	p.rebound = true
 	m.enter(h, false)

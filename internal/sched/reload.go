@@ -113,7 +113,7 @@ func (m *Machine) setPolicy(h uint32, p *policy.Queue, generation uint64) {
 
 func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 	l.policy, l.generation = p, generation
-	m.setGroup(l.key.binding, p.Group)
+	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
 	l.suspended = p.Suspended || m.suspension(l) != nil
 	l.others = nil
