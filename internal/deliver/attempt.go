@@ -26,7 +26,7 @@ func (c *conn) attempt(part sched.Deliver) *ending {
 	defer clear(tx.Results) // replies can be long: an idle connection holds none
 	tx.Content = nil
 	if err != nil && c.notBegun(tx, err) {
-		c.emit(sched.Returned{Conn: c.action.Conn, Part: part.Part})
+		c.emit(sched.Returned{Conn: c.action.Conn, Part: part.Part, Sent: tx.Sent})
 		return c.over(err)
 	}
 	c.done++

@@ -25,6 +25,7 @@ type (
 		Conn    ConnID
 		Binding string
 		Domain  string // of the queue it was opened for
+		Tenant  string // likewise
 		Host    string
 		Address netip.Addr
 		Port    uint16

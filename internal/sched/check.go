@@ -205,18 +205,25 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 	hosts := l.route.hosts
 	for i := range hosts {
 		if hosts[i].preference != hosts[0].preference {
+			hosts = hosts[:i]
 			break
+		}
+	}
+	probed := m.prober(hosts)
+	for i := range hosts {
+		if m.crowdAt(&hosts[i], probed) != 0 {
+			continue
 		}
 		for k := hosts[i].from; k < hosts[i].to; k++ {
 			a := &l.route.addrs[k]
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if m.closedGate(hosts[i].host, a.place) != 0 || m.hosts.at(hosts[i].host).crowded() {
+			if m.closedGate(hosts[i].host, a.place) != 0 {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}
-			if _, ok := m.limits.Check(a.path, turn); ok {
+			if _, ok := m.limits.Check(m.now, a.path, nil, turn); ok {
 				b, d := m.laneNames(l)
 				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(a.path))
 			}

@@ -94,10 +94,12 @@ type (
 		Attempt  *mail.Attempt // passed on to Account and Bounce, not looked into
 	}
 	// Returned gives a part back that was not begun: no attempt. Class ClassTooMany of a
-	// whole part never comes this way.
+	// whole part never comes this way. Sent says that something of it went out before the
+	// receiver ended the session: what its rates counted stays counted.
 	Returned struct {
 		Conn ConnID
 		Part PartID
+		Sent bool
 	}
 	// Closed says that the receiver has let go of the connection: its permit returns.
 	Closed struct {

@@ -49,6 +49,7 @@ type host struct {
 	opening    int             // connections on their way, unanswered
 	crowd      fifo[gatePlace] // queues that wait until fewer are
 	waking     bool            // is in roomy
+	proven     bool            // connected to or delivered to since it was learned or an address of it failed
 }
 
 type hostKey struct {

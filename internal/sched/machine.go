@@ -86,7 +86,8 @@ type Machine struct {
 
 	// What choose found last.
 	cand   []choice
-	full   []limit.CounterID // of hosts that are full
+	full   []limit.Blocker   // of hosts that are full
+	way    []limit.CounterID // path of the first address that is blocked
 	shut   []uint32          // gates of hosts that are busy
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
@@ -128,6 +129,7 @@ func (m *Machine) Step(now int64, ev Event) {
 	if m.wake <= m.now {
 		m.wake = neverTime // what was asked for has come
 	}
+	m.limits.Advance(m.now)
 	m.take(ev)
 	m.run()
 	m.askWake()
@@ -214,6 +216,7 @@ func (m *Machine) nextTimer() bool {
 }
 
 func (m *Machine) nextTurn() bool {
+	m.limits.Advance(m.now)
 	w, from, ok := m.limits.Next()
 	if ok {
 		m.kick(uint32(w), from)
@@ -241,7 +244,7 @@ func (m *Machine) touch(h uint32) {
 
 // askWake asks for the next Tick if an earlier one does not stand.
 func (m *Machine) askWake() {
-	at := m.wheel.next()
+	at := min(m.wheel.next(), m.limits.WakeAt())
 	if m.visits <= 0 {
 		at = m.now
 	}

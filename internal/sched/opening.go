@@ -7,8 +7,54 @@ package sched
 const openingMost = 32
 
 // crowded reports whether further connections to the host wait for those that are being
-// opened.
-func (h *host) crowded() bool { return h.opening >= openingMost }
+// opened. To a host that has proven nothing there is one, which probes: a dead domain is
+// not called by all its mail at once.
+func (h *host) crowded() bool {
+	if !h.proven {
+		return h.opening > 0
+	}
+	return h.opening >= openingMost
+}
+
+// proves: a session came about with the host, or it took mail. It is in order until an
+// address of it fails.
+func (m *Machine) proves(host uint32) {
+	if x := m.hosts.at(host); !x.proven {
+		x.proven = true
+		m.wakeCrowd(host)
+	}
+}
+
+// wakeCrowd looks at those who wait at a host, if there is room now.
+func (m *Machine) wakeCrowd(host uint32) {
+	if x := m.hosts.at(host); x.crowd.len() > 0 && !x.waking {
+		x.waking = true
+		m.roomy.push(host)
+	}
+}
+
+// prober is the one of equal hosts that is being probed, 0 if none is: the others that
+// have proven nothing either are left alone meanwhile.
+func (m *Machine) prober(hosts []routeHost) uint32 {
+	for i := range hosts {
+		if x := m.hosts.at(hosts[i].host); !x.proven && x.opening > 0 {
+			return hosts[i].host
+		}
+	}
+	return 0
+}
+
+// crowdAt is the host at which mail for the host rh must wait until connections that are
+// being opened are answered, 0 if it need not. probed is the prober of its equals.
+func (m *Machine) crowdAt(rh *routeHost, probed uint32) uint32 {
+	switch x := m.hosts.at(rh.host); {
+	case x.crowded():
+		return rh.host
+	case !x.proven:
+		return probed
+	}
+	return 0
+}
 
 // begins counts a connection as being opened, until answered.
 func (m *Machine) begins(c *conn) {
@@ -22,12 +68,8 @@ func (m *Machine) answered(c *conn) {
 		return
 	}
 	c.opening = false
-	x := m.hosts.at(c.host)
-	x.opening--
-	if x.crowd.len() > 0 && !x.waking {
-		x.waking = true
-		m.roomy.push(c.host)
-	}
+	m.hosts.at(c.host).opening--
+	m.wakeCrowd(c.host)
 }
 
 // waitCrowd lines the queue up at a crowded host.

@@ -11,6 +11,9 @@ func (w *World) expect(s *sentence) error {
 	if len(s.words) > 0 && s.words[0] == "waits" {
 		return w.expectWait(what, s)
 	}
+	if len(s.words) > 0 && s.words[0] == "says" {
+		return w.expectWords(what, strings.Join(s.words[1:], " "))
+	}
 	var got int
 	switch what {
 	case "delivered":
@@ -66,6 +69,18 @@ func (w *World) expect(s *sentence) error {
 		return nil
 	}
 	return fmt.Errorf("it is %d", got)
+}
+
+// expectWords compares what explain says of a queue.
+func (w *World) expectWords(queue, words string) error {
+	x, ok := w.machine().Explain(w.now, queue)
+	switch {
+	case !ok:
+		return fmt.Errorf("there is no such queue")
+	case !strings.Contains(x.State, words):
+		return fmt.Errorf("it says: %s", x.State)
+	}
+	return nil
 }
 
 func (w *World) expectWait(queue string, s *sentence) error {

@@ -79,13 +79,20 @@ func (w *World) behaves(r *Receiver, what Behaviour) bool {
 	return false
 }
 
+// handed is a part with the time at which it was handed out.
+type handed struct {
+	sched.Deliver
+	at int64
+}
+
 // conn is one connection as the driver and the receiver know it.
 type conn struct {
 	sched.Connect
 	recv    *Receiver
 	group   string
-	parts   []sched.Deliver // in progress first
-	keys    []string        // of the referee
+	parts   []handed // in progress first
+	keys    []string // of the referee, by plain names
+	on      standing // what the referee counts it on
 	up      bool
 	busy    bool // inside a transaction
 	ending  bool // the driver has been told to end it, or the receiver has
@@ -103,13 +110,18 @@ func (w *World) resolve(a sched.Resolve) {
 		if ev.Class = mail.ClassDelivered; d.fails != mail.ClassNone {
 			ev.Class, ev.Reply = d.fails, mail.Reply{Text: "DNS says " + d.fails.String(), Stage: mail.StageResolve}
 		} else {
+			route := w.routes[a.Binding+"/"+a.Domain][:0]
 			for _, h := range d.hosts {
 				r := w.Receiver(h.name)
+				for _, addr := range r.Addresses {
+					route = append(route, whose{a.Binding, a.Domain, h.name, addr})
+				}
 				ev.Hosts = append(ev.Hosts, sched.RouteHost{
 					Name: h.name, Preference: h.preference, Addresses: slices.Clone(r.Addresses), Port: 25,
-					TLS: h.tls, Policy: w.rules.host(w.bindingOf(a.Binding), r),
+					TLS: h.tls, Policy: w.hostPolicy(a.Binding, r, r.Addresses),
 				})
 			}
+			w.routes[a.Binding+"/"+a.Domain] = route
 		}
 		w.step(ev)
 	})
@@ -191,7 +203,10 @@ func (w *World) deliver(a sched.Deliver) {
 	case w.books.sick:
 		w.fail("part %d is handed out while outcomes cannot be written (S7)", a.Part)
 	}
-	c.parts = append(c.parts, a)
+	c.parts = append(c.parts, handed{a, w.now})
+	for _, g := range w.gauges(c, "messages") {
+		w.referee.spend(w, g, g.cost(a), c)
+	}
 	if len(c.parts) > 2 {
 		w.fail("connection %d holds %d parts", a.Conn, len(c.parts))
 	}
@@ -213,7 +228,7 @@ func (w *World) transact(c *conn) {
 		w.endBy(c)
 		return
 	}
-	d := c.parts[0]
+	d := c.parts[0].Deliver
 	dies := w.behaves(c.recv, Dies)
 	c.busy = true
 	w.after(0, func() { w.want(c) })
@@ -288,6 +303,9 @@ func (w *World) giveBack(c *conn) {
 	for len(c.parts) > 0 {
 		d := c.parts[len(c.parts)-1]
 		c.parts = c.parts[:len(c.parts)-1]
+		for _, g := range w.gauges(c, "messages") {
+			w.referee.refund(g, d.at-w.begin, g.cost(d.Deliver))
+		}
 		w.step(sched.Returned{Conn: c.Conn, Part: d.Part})
 	}
 }
@@ -335,7 +353,7 @@ func (w *World) rebind(a sched.Rebind) {
 		}
 		for _, n := range names {
 			b := w.bindingOf(n)
-			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.rules.queue(b, a.Domain), Generation: w.generation})
+			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.queuePolicy(n, a.Domain), Generation: w.generation})
 		}
 		w.step(ev)
 	})

@@ -44,6 +44,7 @@ import (
 //	expect job spring 20                             so many recipients of a job
 //	expect peak one.test at most 8                   a number alone is exact; also at least
 //	expect one.test/default waits on max_outbound_connections
+//	expect one.test/default says waits for a token   in what explain says
 //	expect log binding ip-1
 func Scenario(r io.Reader) (*World, error) {
 	w := New(1)
