@@ -71,6 +71,7 @@ type Domain struct {
 	MX      []MX              `json:"mx"`
 	Failure string            `json:"failure,omitempty"` // why it has no route by the DNS
 	Gateway string            `json:"gateway,omitempty"` // where its mail goes instead, from the binding "default"
+	Rollups []string          `json:"rollups"`           // in words: what it is counted under by which file and line, or why not
 	Conns   int               `json:"connections"`
 	Hosts   []sched.HostView  `json:"hosts"` // those that its queues use now, with their state
 	Queues  []sched.QueueView `json:"queues"`

@@ -56,7 +56,7 @@ type (
 		Message  mail.ID
 		Envelope *mail.Envelope // for received records; nil elsewhere
 		Binding  string
-		Domain   string // routing domain
+		Domain   string // routing domain; of received records the recipient's
 		Outcomes []mail.Outcome
 		Attempts int           // attempts so far, this one included
 		Attempt  *mail.Attempt // nil when there was no connection (expiry, DNS failure)

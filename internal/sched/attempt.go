@@ -110,7 +110,7 @@ func (m *Machine) conclude(h uint32, outcomes []mail.Outcome, att *mail.Attempt,
 	r := result{id: msg.id, conn: conn, attempt: att}
 	r.binding, r.domain = m.laneNames(l)
 	tried := int(p.attempts) + 1
-	rec := Account{Message: msg.id, Binding: r.binding, Domain: r.domain, Attempts: tried, Attempt: att}
+	rec := Account{Message: msg.id, Binding: r.binding, Domain: m.routingOf(l), Attempts: tried, Attempt: att}
 	for _, x := range [...]struct {
 		kind RecordKind
 		out  []mail.Outcome
@@ -274,7 +274,7 @@ func (m *Machine) expire(h uint32) {
 	r := result{id: msg.id, expired: true}
 	r.binding, r.domain = m.laneNames(l)
 	r.after = m.record(Account{
-		Kind: RecordBounced, Message: msg.id, Binding: r.binding, Domain: r.domain,
+		Kind: RecordBounced, Message: msg.id, Binding: r.binding, Domain: m.routingOf(l),
 		Outcomes: v.refused, Attempts: int(p.attempts),
 	})
 	msg.open -= int32(len(v.refused))

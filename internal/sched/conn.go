@@ -39,6 +39,8 @@ type conn struct {
 	host       uint32
 	place      uint32
 	prev, next uint32 // in its queue's idle or ahead list
+	lprev      uint32 // of its lane
+	lnext      uint32
 	timer      uint32 // idle too long
 	gen        uint32
 	parts      [2]uint32
@@ -308,7 +310,7 @@ func (m *Machine) closed(ev *Closed) {
 	if g := m.hosts.at(c.host).gate; g != 0 {
 		m.wakeGate(g) // a slot that the host bears is free
 	}
-	m.count(c, -1)
+	m.count(h, c, -1)
 	*c = conn{gen: c.gen}
 	m.conns.release(h)
 	if q.conns == 0 && q.waitOn != 0 {
@@ -318,8 +320,13 @@ func (m *Machine) closed(ev *Closed) {
 }
 
 // count books a connection on the views' figures.
-func (m *Machine) count(c *conn, by int) {
+func (m *Machine) count(h uint32, c *conn, by int) {
 	l := m.lanes.at(c.lane)
+	if by > 0 {
+		m.openList(&l.open).push(h)
+	} else {
+		m.openList(&l.open).remove(h)
+	}
 	l.conns += int32(by)
 	m.names.bindings[l.key.binding].conns += by
 	m.names.domains.at(l.key.domain).conns += by

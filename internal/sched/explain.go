@@ -27,7 +27,8 @@ func (m *Machine) explain(now int64, h uint32) Explanation {
 	q := m.queues.at(h)
 	l := m.lanes.at(q.lane)
 	x := Explanation{
-		Queue: m.queueName(q), Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
+		Queue: m.queueName(q), Routing: m.routingOf(l), Rollup: m.rollupText(l),
+		Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
 		Path: m.pathView(now, q, l), Waited: m.waited(now, q), Hosts: m.hostViews(now, l),
 		Oldest: seconds(now - m.oldestOf(q, now)), Causes: m.causeViews(now, q),
 	}

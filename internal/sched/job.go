@@ -9,13 +9,15 @@ type job struct {
 }
 
 // nextJob does one visit of the oldest job.
-func (m *Machine) nextJob() bool {
-	if m.jobs.len() == 0 {
+func (m *Machine) nextJob() bool { return m.nextOf(&m.jobs) }
+
+func (m *Machine) nextOf(jobs *fifo[*job]) bool {
+	if jobs.len() == 0 {
 		return false
 	}
-	j := *m.jobs.front()
+	j := *jobs.front()
 	if j.next >= j.end() {
-		m.jobs.pop()
+		jobs.pop()
 		return true
 	}
 	if !j.do(j.next) {
@@ -53,8 +55,10 @@ func (m *Machine) eachConn(do func(h uint32, c *conn)) {
 }
 
 // eachOf begins a job over n things by index.
-func (m *Machine) eachOf(n int, do func(i int)) {
-	m.jobs.push(&job{end: func() uint32 { return uint32(n) }, do: func(i uint32) bool {
+func (m *Machine) eachOf(n int, do func(i int)) { eachOf(&m.jobs, n, do) }
+
+func eachOf(jobs *fifo[*job], n int, do func(i int)) {
+	jobs.push(&job{end: func() uint32 { return uint32(n) }, do: func(i uint32) bool {
 		do(int(i))
 		return false
 	}})

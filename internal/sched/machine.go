@@ -67,6 +67,8 @@ type Machine struct {
 	roomy fifo[uint32] // hosts that take further connections, likewise
 	jobs  fifo[*job]
 
+	urgent fifo[*job] // what must be done before anything is opened
+
 	results  fifo[result] // outcomes that wait for accounting
 	unstored fifo[stored] // spool changes that wait for the spool
 	account  uint64       // last number given
@@ -92,7 +94,7 @@ type Machine struct {
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
 
-	messageAt, partAt, queueAt, laneAt, connAt func(h uint32) (prev, next *uint32)
+	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
@@ -108,6 +110,8 @@ func New(cfg Config) *Machine {
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
+	m.underAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.uprev, &l.unext }
+	m.openAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.lprev, &c.lnext }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
 	m.initCauses()
 	m.openFiles()
@@ -118,6 +122,8 @@ func (m *Machine) messageList(l *list) links { return links{l, m.messageAt} }
 func (m *Machine) partList(l *list) links    { return links{l, m.partAt} }
 func (m *Machine) queueList(l *list) links   { return links{l, m.queueAt} }
 func (m *Machine) laneList(l *list) links    { return links{l, m.laneAt} }
+func (m *Machine) underList(l *list) links   { return links{l, m.underAt} }
+func (m *Machine) openList(l *list) links    { return links{l, m.openAt} }
 func (m *Machine) connList(l *list) links    { return links{l, m.connAt} }
 
 // Step takes in one event at the time now (ns of CLOCK_BOOTTIME; a time before the
@@ -179,6 +185,7 @@ func (m *Machine) take(ev Event) {
 func (m *Machine) run() {
 	for m.visits > 0 {
 		switch {
+		case m.nextUrgent():
 		case m.nextResult():
 		case m.nextStored():
 		case m.nextTimer():

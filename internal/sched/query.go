@@ -23,6 +23,8 @@ const (
 // empty) or with a host (Domain is empty).
 type Name struct {
 	Binding, Domain, Host string
+	Routing               string       // of the domain
+	Best                  []string     // the domain's MX hosts of the best preference; empty: not known, or not asked for
 	Addresses             []netip.Addr // of the host: all that answers have named
 	Generation            uint64       // of the policy it has; below that of the last PolicyChanged: not covered by it
 }
@@ -39,7 +41,7 @@ func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 			left--
 			if l := m.lanes.at(at); l.policy != nil {
 				b, d := m.laneNames(l)
-				names = append(names, Name{Binding: b, Domain: d, Generation: l.generation})
+				names = append(names, Name{Binding: b, Domain: d, Routing: m.routingOf(l), Best: m.bestHosts(l.route), Generation: l.generation})
 			}
 		}
 		if at < m.lanes.next {
@@ -113,7 +115,7 @@ func (m *Machine) queueView(now int64, h uint32) QueueView {
 	l := m.lanes.at(q.lane)
 	b, d := m.laneNames(l)
 	v := QueueView{
-		Queue: m.queueName(q), Tenant: m.names.tenants[q.tenant], Binding: b, Domain: d,
+		Queue: m.queueName(q), Tenant: m.names.tenants[q.tenant], Binding: b, Domain: d, Routing: m.routingOf(l),
 		Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
 		Oldest: seconds(now - m.oldestOf(q, now)),
 	}
@@ -198,46 +200,80 @@ func (m *Machine) laneLimit(l *lane) int {
 	return least(l.policy.Limits, func(*policy.Limit) bool { return true })
 }
 
-// Domain returns what the machine knows of a domain, in pages as Queues does: some of its
-// queues, and the hosts of the bindings whose queues begin on the page.
+// Domain returns what the machine knows of a domain, and of the domains that are counted
+// under its name, in pages as Queues does: some of its queues, and the hosts of the lanes
+// whose queues begin on the page.
 func (m *Machine) Domain(now int64, name, cursor string, n int) (v DomainView, next string, ok bool) {
 	h, ok := m.names.domainOf[name]
 	if !ok {
 		return DomainView{}, "", false
 	}
-	now = max(now, m.now)
-	v = DomainView{Domain: name, Conns: m.names.domains.at(h).conns}
-	b, t := domainCursor(cursor)
-	left := pageSlots / 4
-	for ; b < uint32(len(m.names.bindings)); b, t = b+1, 0 {
-		left--
-		lh, ok := m.laneOf[laneKey{b, h}]
-		if !ok {
-			continue
-		}
-		l := m.lanes.at(lh)
-		if t == 0 {
-			v.addHosts(m.hostViews(now, l))
-		}
-		for ; int(t) < len(m.names.tenants); t++ {
-			if len(v.Queues) >= min(n, pageRows) || left <= 0 {
-				return v, fmt.Sprintf("d%d.%d", b, t), true
+	d := m.names.domains.at(h)
+	p := domainPage{m: m, now: max(now, m.now), rows: min(n, pageRows), left: pageSlots / 4}
+	p.v = DomainView{Domain: name, Conns: d.conns, Under: int(d.under.n)}
+	kind, at, t := domainCursor(cursor)
+	if kind == 'd' {
+		for ; at < uint32(len(m.names.bindings)); at, t = at+1, 0 {
+			p.left--
+			if lh, ok := m.laneOf[laneKey{at, h}]; ok {
+				if t, ok = p.lane(lh, t); !ok {
+					return p.v, fmt.Sprintf("d%d.%d", at, t), true
+				}
 			}
-			left--
-			if q, ok := m.queueOf[queueKey{lh, int32(t)}]; ok {
-				v.Queues = append(v.Queues, m.queueView(now, q))
-			}
+		}
+		at, t = d.under.head, 0
+	}
+	for ; at != 0 && m.isUnder(at, h); at, t = m.lanes.at(at).unext, 0 {
+		var ok bool
+		if t, ok = p.lane(at, t); !ok {
+			return p.v, fmt.Sprintf("u%d.%d", at, t), true
 		}
 	}
-	return v, "", true
+	return p.v, "", true
 }
 
-// domainCursor is the binding and the tenant at which a page of a domain begins.
-func domainCursor(s string) (binding, tenant uint32) {
-	if _, err := fmt.Sscanf(s, "d%d.%d", &binding, &tenant); err != nil || binding == 0 {
-		return 1, 0
+// isUnder reports whether a lane is (still) counted under another domain's name.
+func (m *Machine) isUnder(lane, domain uint32) bool {
+	l := m.lanes.at(lane)
+	return l.policy != nil && l.routing == domain && l.key.domain != domain
+}
+
+// domainPage is a page of a domain that is being filled.
+type domainPage struct {
+	m          *Machine
+	now        int64
+	rows, left int
+	v          DomainView
+}
+
+// lane adds the queues of a lane from a tenant on; false and the tenant to go on with when
+// the page is full.
+func (p *domainPage) lane(lh, tenant uint32) (uint32, bool) {
+	l := p.m.lanes.at(lh)
+	if tenant == 0 {
+		p.v.addHosts(p.m.hostViews(p.now, l))
 	}
-	return binding, tenant
+	for ; int(tenant) < len(p.m.names.tenants); tenant++ {
+		if len(p.v.Queues) >= p.rows || p.left <= 0 {
+			return tenant, false
+		}
+		p.left--
+		if q, ok := p.m.queueOf[queueKey{lh, int32(tenant)}]; ok {
+			p.v.Queues = append(p.v.Queues, p.m.queueView(p.now, q))
+		}
+	}
+	return 0, true
+}
+
+// domainCursor is where a page of a domain begins: its own lanes (d) by binding and tenant,
+// those under its name (u) by lane and tenant.
+func domainCursor(s string) (kind byte, at, tenant uint32) {
+	if len(s) > 0 && (s[0] == 'd' || s[0] == 'u') {
+		if _, err := fmt.Sscanf(s[1:], "%d.%d", &at, &tenant); err == nil && at > 0 {
+			return s[0], at, tenant
+		}
+	}
+	return 'd', 1, 0
 }
 
 // addHosts adds hosts that are not there yet in the same state.

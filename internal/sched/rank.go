@@ -40,7 +40,7 @@ func NewTop(order string, n int) (*Top, error) {
 	v, ok := orders[order]
 	if !ok {
 		var names []string
-		for name := range orders { // sorted below
+		for name := range orders { // the order does not matter: sorted below
 			names = append(names, name)
 		}
 		slices.Sort(names)

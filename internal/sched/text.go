@@ -98,6 +98,9 @@ func (x *Explained) Text(w io.Writer, s Style) {
 // Text writes the explanation of one queue.
 func (e *Explanation) Text(w io.Writer, s Style) {
 	fmt.Fprintf(w, "%s: %s\n", s.paint(bold, mail.Printable(e.Queue)), mail.Printable(e.State))
+	if e.Rollup != "" {
+		fmt.Fprintf(w, "  %s\n", mail.Printable(e.Rollup))
+	}
 	if e.Cause != "" {
 		fmt.Fprintf(w, "  waits for %s%s, %s\n", s.paint(red, mail.Printable(e.Cause)), since(e.Since), spanOf(e.For))
 	}

@@ -32,7 +32,9 @@ func (c *CounterView) Name() string { return c.Option + " " + c.Key }
 // Explanation says why a queue does or does not move.
 type Explanation struct {
 	Queue     string             `json:"queue"` // domain/binding, with a tenant domain/binding/tenant
-	State     string             `json:"state"` // in words: "waits for a connection slot", "next retry in 18m", "resolving", ...
+	Routing   string             `json:"routing_domain"`
+	Rollup    string             `json:"rollup,omitempty"` // in words: under what it is counted by which file and line, or why not
+	State     string             `json:"state"`            // in words: "waits for a connection slot", "next retry in 18m", "resolving", ...
 	WaitingOn *CounterView       `json:"waiting_on"`
 	Path      []CounterView      `json:"path"`
 	Waited    map[string]float64 `json:"waited"` // seconds by cause; a counter is named "OPTION KEY"
@@ -86,8 +88,9 @@ type QueueView struct {
 	Tenant    string       `json:"tenant"`
 	Binding   string       `json:"binding"`
 	Domain    string       `json:"domain"`
-	Queued    int          `json:"queued"` // parts that wait for a time
-	Ready     int          `json:"ready"`  // parts that wait for a connection
+	Routing   string       `json:"routing_domain"` // what its connections are counted under: the domain, its rollup or its gateway
+	Queued    int          `json:"queued"`         // parts that wait for a time
+	Ready     int          `json:"ready"`          // parts that wait for a connection
 	Conns     int          `json:"connections"`
 	Oldest    float64      `json:"oldest_seconds"`
 	WaitingOn *CounterView `json:"waiting_on"`
@@ -119,6 +122,7 @@ type BindingUsage struct {
 // DomainView is a domain over all bindings.
 type DomainView struct {
 	Domain string      `json:"domain"`
+	Under  int         `json:"under"` // so many lanes (a domain from a binding) of other domains are counted under its name
 	Queues []QueueView `json:"queues"`
 	Hosts  []HostView  `json:"hosts"`
 	Conns  int         `json:"connections"`

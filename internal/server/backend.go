@@ -172,13 +172,14 @@ func (b backend) bindingDomains(name string, n int) (rows []sched.BindingUsage, 
 const domainRows = 1000
 
 func (b backend) Domain(name string) (admin.Domain, error) {
-	domain, err := mail.CanonicalDomain(name)
+	domain, err := routingName(name)
 	if err != nil {
 		return admin.Domain{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	out := b.lookup(ctx, domain)
+	out.Rollups = list(b.rollups(ctx, domain))
 	q, _ := b.policies.queue(defaultBinding, domain)
 	out.Gateway = q.Session.Gateway
 	d, more, _ := b.domainQueues(domain, domainRows)
@@ -195,7 +196,7 @@ func (b backend) Operate(op admin.Operation) (int, error) {
 		return 0, fmt.Errorf("verb %q: %w: it is suspend, resume or retry", op.Verb, admin.ErrRefused)
 	}
 	if op.Domain != "" {
-		d, err := mail.CanonicalDomain(op.Domain)
+		d, err := routingName(op.Domain)
 		if err != nil {
 			return 0, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 		}
@@ -222,7 +223,7 @@ func (b backend) matching(op admin.Operation) int {
 		var rows []sched.QueueView
 		rows, cursor = b.Queues(cursor, 1000)
 		for i := range rows {
-			if (op.Domain == "" || rows[i].Domain == op.Domain) && (op.Binding == "" || rows[i].Binding == op.Binding) {
+			if (op.Domain == "" || rows[i].Domain == op.Domain || rows[i].Routing == op.Domain) && (op.Binding == "" || rows[i].Binding == op.Binding) {
 				n++
 			}
 		}

@@ -63,7 +63,7 @@ func (b backend) explain(subject string) (sched.Explained, error) {
 
 func (b backend) explainQueue(name string) (sched.Explained, error) {
 	d, rest, _ := strings.Cut(name, "/")
-	domain, err := mail.CanonicalDomain(d)
+	domain, err := routingName(d)
 	if err != nil {
 		return sched.Explained{}, fmt.Errorf("%w: %w; give a queue (domain/binding), a domain, a binding, a host, a message id, or a counter as it is printed (\"OPTION KEY\")", admin.ErrRefused, err)
 	}
@@ -126,7 +126,7 @@ func (b backend) stampEstimate(e *sched.Estimate) {
 
 // explainDomain explains the queues of a domain that have waited longest.
 func (b backend) explainDomain(name string) (sched.Explained, error) {
-	domain, err := mail.CanonicalDomain(name)
+	domain, err := routingName(name)
 	if err != nil {
 		return sched.Explained{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
