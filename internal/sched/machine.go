@@ -82,6 +82,10 @@ type Machine struct {
 	aging   fifo[aged]
 
 	suspensions []suspension
+	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
+	able        []Candidate  // what heirs found last
+	sweeping    bool
+	sweepAgain  bool
 	sick        bool // the spool cannot write
 	stopping    bool
 	held        bool // hand-outs are held back by sick or by the backlog
@@ -192,6 +196,7 @@ func (m *Machine) run() {
 		case m.nextTurn():
 		case m.nextRoomy():
 		case m.nextDirty():
+		case m.nextStray():
 		case m.nextWaked():
 		case m.nextJob():
 		case m.nextAged():

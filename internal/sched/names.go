@@ -105,8 +105,8 @@ type lane struct {
 	open       list   // its connections
 	timer      uint32 // a pause of resolving is over
 	conns      int32
-	suspended  bool // by an operator or the configuration
-	moving     bool // its mail is on its way to other bindings
+	suspended  bool     // by an operator or the configuration
+	listed     [2]int32 // parts in its queues: those that named the binding, those that came by the group
 	others     *others
 }
 

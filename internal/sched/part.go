@@ -38,6 +38,7 @@ type part struct {
 	attempts   uint16
 	state      partState
 	owed       bool // recovered: it does not expire before one attempt (S5)
+	grouped    bool // its binding was chosen from a group: others of that may take over
 	rebound    bool // its binding is not the one it was accepted with, or may not be
 }
 
@@ -168,9 +169,19 @@ func (m *Machine) enter(h uint32, front bool) {
 		m.touch(p.queue)
 	}
 	m.entered(h, q, p)
+	m.lanes.at(q.lane).listed[p.kind()]++
+	m.stray(h, p)
 	if at < neverTime {
 		p.timer = m.wheel.set(at, timerPart, h)
 	}
+}
+
+// kind is the index into a lane's listed.
+func (p *part) kind() int {
+	if p.grouped {
+		return 1
+	}
+	return 0
 }
 
 // leave takes a part out of its queue's list.
@@ -186,6 +197,7 @@ func (m *Machine) leave(h uint32) {
 		m.bindingOf(q).ready--
 		m.removeReady(q, h)
 	}
+	m.lanes.at(q.lane).listed[p.kind()]--
 	m.wheel.cancel(&p.timer)
 }
 

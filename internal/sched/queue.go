@@ -14,6 +14,7 @@ type queue struct {
 	waiting    list
 	ready      ready
 	idle       list // open connections without a part that may take one
+	full       list // with two parts, the second not asked back
 	ahead      list // with one part, that may take the next one ahead
 	lane       uint32
 	tenant     int32

@@ -65,7 +65,7 @@ func (m *Machine) submitPart(msg uint32, tenant int32, sp *SubmittedPart, recove
 		n := min(batch, len(rest))
 		h := m.newPart(part{
 			msg: msg, queue: qh, due: due, attempts: uint16(min(max(sp.Attempts, 0), 1<<16-2)),
-			owed: recovered, rebound: recovered,
+			owed: recovered, grouped: sp.Group != "", rebound: recovered,
 		})
 		m.setRecipients(m.parts.at(h), rest[:n])
 		m.enter(h, false)
