@@ -42,6 +42,7 @@ type Machine struct {
 
 	names    names
 	messages slab[message]
+	byAge    list // of messages, the oldest first
 	parts    slab[part]
 	runs     slab[run]
 	turns    slab[turn]
@@ -97,7 +98,8 @@ type Machine struct {
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
 
-	partAt, queueAt, laneAt, underAt, connAt, openAt, spareAt func(h uint32) (prev, next *uint32)
+	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
+	spareAt                                                     func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
@@ -109,6 +111,7 @@ func New(cfg Config) *Machine {
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
 		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}
+	m.messageAt = func(h uint32) (prev, next *uint32) { x := m.messages.at(h); return &x.prev, &x.next }
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
@@ -121,15 +124,13 @@ func New(cfg Config) *Machine {
 	return m
 }
 
-func (m *Machine) partList(l *list) links  { return links{l, m.partAt} }
-func (m *Machine) queueList(l *list) links { return links{l, m.queueAt} }
-func (m *Machine) laneList(l *list) links  { return links{l, m.laneAt} }
-func (m *Machine) underList(l *list) links { return links{l, m.underAt} }
-func (m *Machine) openList(l *list) links  { return links{l, m.openAt} }
-func (m *Machine) connList(l *list) links  { return links{l, m.connAt} }
-
-// spareList is the idle connections of a host, whoever's.
-func (m *Machine) spareList(host uint32) links { return links{&m.hosts.at(host).idle, m.spareAt} }
+func (m *Machine) messageList(l *list) links { return links{l, m.messageAt} }
+func (m *Machine) partList(l *list) links    { return links{l, m.partAt} }
+func (m *Machine) queueList(l *list) links   { return links{l, m.queueAt} }
+func (m *Machine) laneList(l *list) links    { return links{l, m.laneAt} }
+func (m *Machine) underList(l *list) links   { return links{l, m.underAt} }
+func (m *Machine) openList(l *list) links    { return links{l, m.openAt} }
+func (m *Machine) connList(l *list) links    { return links{l, m.connAt} }
 
 // Step takes in one event at the time now (ns of CLOCK_BOOTTIME; a time before the
 // last one counts as the last one). Work that the event begins and that exceeds the

@@ -36,6 +36,9 @@ const (
 	soon                  // it will pass on when it can take a part
 )
 
+// spareList is the idle connections of a host, whoever's.
+func (m *Machine) spareList(host uint32) links { return links{&m.hosts.at(host).idle, m.spareAt} }
+
 // passOn has a connection that holds no part serve the queue whose turn it is.
 func (m *Machine) passOn(h uint32, c *conn) verdict {
 	if m.held || m.stopping {
