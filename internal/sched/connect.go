@@ -172,7 +172,7 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	}
 	q.conns++
 	q.serving++
-	m.count(c, 1)
+	m.count(ch, c, 1)
 	if p.failed != 0 { // nobody has been there since it failed: this one probes
 		m.hosts.at(c.host).proven = false
 	}
