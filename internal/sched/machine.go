@@ -20,6 +20,7 @@ type Config struct {
 	Generation uint64 // of the snapshot that gave Server and Tenants
 	Server     policy.Server
 	Tenants    map[string]int // weight by name; those not named weigh 1
+	Observe    func(Waited)   // told of every wait that is over; must not call the Machine; nil: nobody is
 }
 
 // Machine is the scheduler. It is not safe for concurrent use: its driver holds the
@@ -34,6 +35,8 @@ type Machine struct {
 	generation uint64
 	server     policy.Server
 	weights    map[string]int
+
+	observe func(Waited)
 
 	wheel  wheel
 	limits *limit.Engine
@@ -105,7 +108,7 @@ type Machine struct {
 // New returns a machine without mail.
 func New(cfg Config) *Machine {
 	m := &Machine{
-		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants,
+		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants, observe: cfg.Observe,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), names: newNames(),
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
