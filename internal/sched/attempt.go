@@ -19,7 +19,7 @@ func (m *Machine) attempted(ev *Attempted) {
 		return
 	}
 	m.takeBack(ch, h)
-	if c.served == 0 {
+	if !c.fruitful {
 		c.began = c.started // the first one pays for the opening
 	}
 	m.lanes.at(c.lane).takes(m.now - c.began)

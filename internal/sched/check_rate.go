@@ -22,8 +22,7 @@ func (m *Machine) lacksTokens(q *queue, l *lane) bool {
 
 // tokensFor is what keeps the next part of the queue from a connection of it.
 func (m *Machine) tokensFor(q *queue, c *conn) (limit.Blocker, bool) {
-	n := int32(m.size(m.parts.at(m.nextReady(q))))
-	return m.limits.Check(m.now, nil, m.messageTolls(c.fares, c.paid, n), limit.Turn{Tenant: q.tenant})
+	return m.limits.Check(m.now, nil, m.messageTolls(c.fares, c.paid, m.nextSize(q)), limit.Turn{Tenant: q.tenant})
 }
 
 // dryBeside recounts whether an open connection lacks a token that is needed for an address
@@ -58,8 +57,8 @@ func (m *Machine) checkTokens(h uint32, q *queue, l *lane) error {
 
 // checkPaid: only what has not begun to send holds the tokens of a first message.
 func (m *Machine) checkPaid(h uint32, c *conn) error {
-	if c.paid > 0 && (c.retiring || c.held > 0 || c.served > 0 || !c.metered()) {
-		return fmt.Errorf("connection %d holds the tokens of %d recipients, though it retires (%v), sends (%d), has sent (%d) or is under no rate", m.connID(h), c.paid, c.retiring, c.held, c.served)
+	if c.paid > 0 && (c.retiring || c.held > 0 || !c.metered()) {
+		return fmt.Errorf("connection %d holds the tokens of %d recipients, though it retires (%v), sends (%d) or is under no rate", m.connID(h), c.paid, c.retiring, c.held)
 	}
 	if c.held > 1 && c.metered() {
 		return fmt.Errorf("connection %d is under a message rate and was given a part ahead", m.connID(h))

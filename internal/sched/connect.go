@@ -36,9 +36,9 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		}
 		return
 	}
-	turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: from}
+	turn := m.asks(h, from)
 	hosts := l.route.hosts
-	n := int32(m.size(m.parts.at(m.nextReady(q)))) // recipients of the message it is opened for
+	n := m.nextSize(q)
 	m.missed = m.missed[:0]
 	for i := 0; i < len(hosts); {
 		j := i + 1
@@ -47,6 +47,8 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		}
 		base, healthy := m.choose(l, hosts[i:j], n, turn)
 		switch {
+		case healthy && m.takeOver(h, l, hosts[i:j], n, turn):
+			return
 		case len(m.cand) > 0:
 			m.dial(h, m.lightest(), n, turn)
 			return
@@ -159,7 +161,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	ch := m.conns.alloc()
 	c := m.conns.at(ch)
 	*c = conn{
-		gen: c.gen + 1, state: connDialing, started: m.now,
+		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
 		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls,
 	}
 	tolls := m.openingTolls(x.addr.fares, n)
@@ -170,9 +172,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	m.endWait(h, q)
 	m.granted(x.addr.path)
 	m.grantedTolls(tolls)
-	if c.fares = m.copyFares(x.addr.fares); c.metered() {
-		c.paid = n
-	}
+	m.ride(c, x.addr.fares, n)
 	p := m.places.at(c.place)
 	if c.tls == TLSIfAvailable && p.noTLS > m.now {
 		c.tls = TLSNo

@@ -38,10 +38,13 @@ func (x *dryConn) bars(c *conn) bool {
 func (m *Machine) parch(h uint32, c *conn, q *queue, l *lane, b limit.Blocker) {
 	m.limits.Busy(&c.permit)
 	wait, rest := m.tokenWait(b), int64(l.policy.IdleTimeout)
+	contended := wait > tokenPatience && m.limits.Contended(&c.permit, limit.WaiterID(c.queue))
 	switch {
 	case c.paid > 0: // its token is taken: it is about to send
 		rest = max(rest, wait+int64(time.Second))
-	case wait > rest, wait > tokenPatience && m.limits.Contended(&c.permit, limit.WaiterID(c.queue)):
+	case (wait > rest || contended) && m.passOn(h, c) == passed:
+		return
+	case wait > rest, contended:
 		m.hangUp(h, CloseNow)
 		return
 	case wait > tokenPatience:
@@ -51,7 +54,7 @@ func (m *Machine) parch(h uint32, c *conn, q *queue, l *lane, b limit.Blocker) {
 		c.timer = m.wheel.set(m.now+rest, timerConn, h)
 	}
 	m.list(h, c, q, l)
-	if !m.handing {
+	if m.handing != c.queue {
 		m.touch(c.queue)
 		return
 	}
@@ -146,7 +149,7 @@ func (m *Machine) tokenState(now int64, q *queue) (string, int64) {
 	x := m.meta[q.waitOn].throttle
 	n := int32(1)
 	if x.Act == policy.ActRecipients {
-		n = int32(m.size(m.parts.at(m.nextReady(q))))
+		n = m.nextSize(q)
 	}
 	at := m.limits.Ready(now, limit.Toll{Throttle: q.waitOn, N: n})
 	text := "waits for a token of " + m.label(q.waitOn) + ": " + x.Rate.String() + " " + x.Act.String() + " (" + x.Origin.String() + ")"

@@ -25,6 +25,8 @@ type queue struct {
 	waitOn     limit.CounterID
 	epoch      uint32 // of its places in lines at gates
 	born       uint32 // tells it from others that had its handle
+	eldest     uint32 // its oldest part (age.go)
+	first      uint32 // of the waiting ones, the first to be due
 	cause      uint32 // what its time is booked on now (wait.go)
 	since      int64  // since when
 	last       *mail.Reply
@@ -65,8 +67,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	}
 	l := m.lanes.at(q.lane)
 	q.leaning = false
-
-	from = m.handOut(q, l, from)
+	from = m.handOut(h, q, l, from)
 	switch {
 	case q.ready.n == 0, m.stopping, m.held:
 		m.unwait(h)
@@ -146,8 +147,8 @@ func (m *Machine) stuck(l *lane) bool {
 
 // handOut gives ready parts to open connections: idle ones first. from is the counter or
 // throttle whose turn the queue has; what is left of the turn is returned.
-func (m *Machine) handOut(q *queue, l *lane, from limit.CounterID) limit.CounterID {
-	m.dry, m.handing, m.turn = m.dry[:0], true, 0
+func (m *Machine) handOut(h uint32, q *queue, l *lane, from limit.CounterID) limit.CounterID {
+	m.dry, m.handing, m.turn = m.dry[:0], h, 0
 	tokens := from != 0 && m.meta[from].throttle != nil
 	if tokens {
 		m.turn = from
@@ -164,7 +165,7 @@ func (m *Machine) handOut(q *queue, l *lane, from limit.CounterID) limit.Counter
 		}
 		m.visits--
 	}
-	m.handing = false
+	m.handing = 0
 	if tokens {
 		return m.turn
 	}

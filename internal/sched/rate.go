@@ -117,16 +117,23 @@ func (m *Machine) releaseFares(fares []fare) {
 	}
 }
 
-// copyFares refers to the throttles once more.
-func (m *Machine) copyFares(fares []fare) []fare {
+// ride puts a connection on throttles; the tokens of its next message, of n recipients, have
+// been taken just now.
+func (m *Machine) ride(c *conn, fares []fare, n int32) {
 	for _, f := range fares {
 		m.limits.Retain(f.grant)
 		if f.sent != 0 {
 			m.limits.Retain(f.sent)
 		}
 	}
-	return slices.Clone(fares)
+	m.releaseFares(c.fares)
+	if c.fares = slices.Clone(fares); c.metered() {
+		c.paid, c.paidAt = n, m.now
+	}
 }
+
+// nextSize is how many recipients the next ready part of a queue has.
+func (m *Machine) nextSize(q *queue) int32 { return int32(m.size(m.parts.at(m.nextReady(q)))) }
 
 // pace is how many messages a second the rates let through to a route, 0 if they do not
 // bound it: the slowest rate of the queue's own, and no more than all hosts' together.
@@ -211,7 +218,8 @@ func (m *Machine) pay(c *conn, q *queue, part uint32) (limit.Blocker, bool) {
 	}
 	n := int32(m.size(m.parts.at(part)))
 	t := limit.Turn{Tenant: q.tenant}
-	if m.turn != 0 {
+	own := m.turn != 0 && m.handing == c.queue
+	if own {
 		t.Waiter, t.From = limit.WaiterID(c.queue), m.turn
 	}
 	tolls := m.messageTolls(c.fares, c.paid, n)
@@ -221,10 +229,12 @@ func (m *Machine) pay(c *conn, q *queue, part uint32) (limit.Blocker, bool) {
 	if b, ok := m.limits.Spend(m.now, tolls, t); !ok {
 		return b, false
 	}
-	m.turn = 0
+	if own {
+		m.turn = 0
+	}
 	m.grantedTolls(tolls)
 	if c.paid > n {
-		m.limits.Refund(m.now, c.started, m.grantTolls(c.fares, c.paid, n))
+		m.limits.Refund(m.now, c.paidAt, m.grantTolls(c.fares, c.paid, n))
 	}
 	c.paid = 0
 	return limit.Blocker{}, true
@@ -256,7 +266,7 @@ func (m *Machine) grantedTolls(tolls []limit.Toll) {
 // unpay gives back the tokens of a first message that the connection will not carry.
 func (m *Machine) unpay(c *conn) {
 	if c.paid > 0 {
-		m.limits.Refund(m.now, c.started, m.grantTolls(c.fares, c.paid, 0))
+		m.limits.Refund(m.now, c.paidAt, m.grantTolls(c.fares, c.paid, 0))
 		c.paid = 0
 	}
 }
