@@ -195,6 +195,7 @@ func (m *Machine) movePart(h uint32, to []Candidate, grouped bool) {
 	old := m.queues.at(p.queue)
 	_, domain := m.laneNames(m.lanes.at(old.lane))
 	m.leave(h)
+	m.gone(h)
 	lane := m.laneFor(c.Binding, domain, c.Policy, c.Generation)
 	p.queue = m.queueFor(lane, old.tenant)
 	p.rebound, p.grouped = true, grouped

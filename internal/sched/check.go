@@ -13,6 +13,9 @@ func (m *Machine) CheckInvariants() error {
 	if err := m.checkConns(); err != nil {
 		return err
 	}
+	if err := m.checkServed(); err != nil {
+		return err
+	}
 	if err := m.checkRouting(); err != nil {
 		return err
 	}
@@ -101,6 +104,9 @@ func (m *Machine) checkParts() error {
 			}
 		}
 		if err := m.checkReady(h, q, own); err != nil {
+			return err
+		}
+		if err := m.checkAge(h, q); err != nil {
 			return err
 		}
 		b := m.lanes.at(q.lane).key.binding
@@ -213,4 +219,16 @@ func (m *Machine) pathText(path []limit.CounterID) string {
 		text += fmt.Sprintf("%s %+v; ", m.label(id), m.limits.State(id))
 	}
 	return text
+}
+
+// checkAge: the parts that a queue remembers as its oldest and its first to be due are its
+// own, and it forgets them only when it has none.
+func (m *Machine) checkAge(h uint32, q *queue) error {
+	if p := q.eldest; p == 0 && q.ready.n+q.waiting.n > 0 || p != 0 && (m.parts.at(p).msg == 0 || m.parts.at(p).queue != h) {
+		return fmt.Errorf("queue %d with %d parts has the oldest part %d", h, q.ready.n+q.waiting.n, p)
+	}
+	if p := q.first; (p == 0) != (q.waiting.n == 0) || p != 0 && (m.parts.at(p).state != partWaiting || m.parts.at(p).queue != h) {
+		return fmt.Errorf("queue %d with %d parts that wait has the first part %d", h, q.waiting.n, p)
+	}
+	return nil
 }

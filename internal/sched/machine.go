@@ -20,6 +20,7 @@ type Config struct {
 	Generation uint64 // of the snapshot that gave Server and Tenants
 	Server     policy.Server
 	Tenants    map[string]int // weight by name; those not named weigh 1
+	Observe    func(Waited)   // told of every wait that is over; must not call the Machine; nil: nobody is
 }
 
 // Machine is the scheduler. It is not safe for concurrent use: its driver holds the
@@ -35,6 +36,8 @@ type Machine struct {
 	server     policy.Server
 	weights    map[string]int
 
+	observe func(Waited)
+
 	wheel  wheel
 	limits *limit.Engine
 	meta   []counterMeta // by CounterID
@@ -42,6 +45,7 @@ type Machine struct {
 
 	names    names
 	messages slab[message]
+	byAge    list // of messages, the oldest first
 	parts    slab[part]
 	runs     slab[run]
 	turns    slab[turn]
@@ -98,35 +102,39 @@ type Machine struct {
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
 
-	partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
+	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
+	spareAt                                                     func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
 func New(cfg Config) *Machine {
 	m := &Machine{
-		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants,
+		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants, observe: cfg.Observe,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), names: newNames(),
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
 		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}
+	m.messageAt = func(h uint32) (prev, next *uint32) { x := m.messages.at(h); return &x.prev, &x.next }
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
 	m.underAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.uprev, &l.unext }
 	m.openAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.lprev, &c.lnext }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
+	m.spareAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.over, &c.low }
 	m.initCauses()
 	m.openFiles()
 	return m
 }
 
-func (m *Machine) partList(l *list) links  { return links{l, m.partAt} }
-func (m *Machine) queueList(l *list) links { return links{l, m.queueAt} }
-func (m *Machine) laneList(l *list) links  { return links{l, m.laneAt} }
-func (m *Machine) underList(l *list) links { return links{l, m.underAt} }
-func (m *Machine) openList(l *list) links  { return links{l, m.openAt} }
-func (m *Machine) connList(l *list) links  { return links{l, m.connAt} }
+func (m *Machine) messageList(l *list) links { return links{l, m.messageAt} }
+func (m *Machine) partList(l *list) links    { return links{l, m.partAt} }
+func (m *Machine) queueList(l *list) links   { return links{l, m.queueAt} }
+func (m *Machine) laneList(l *list) links    { return links{l, m.laneAt} }
+func (m *Machine) underList(l *list) links   { return links{l, m.underAt} }
+func (m *Machine) openList(l *list) links    { return links{l, m.openAt} }
+func (m *Machine) connList(l *list) links    { return links{l, m.connAt} }
 
 // Step takes in one event at the time now (ns of CLOCK_BOOTTIME; a time before the
 // last one counts as the last one). Work that the event begins and that exceeds the

@@ -16,6 +16,8 @@ const (
 type message struct {
 	id       mail.ID
 	received int64
+	prev     uint32 // in the order of age
+	next     uint32
 	open     int32 // recipients without a last outcome
 	job      uint32
 	priority mail.Priority
@@ -70,6 +72,7 @@ func (m *Machine) freePart(h uint32) {
 	p := m.parts.at(h)
 	m.wheel.cancel(&p.timer)
 	m.freeRuns(p)
+	m.gone(h)
 	*p = part{gen: p.gen}
 	m.parts.release(h)
 }
@@ -166,6 +169,7 @@ func (m *Machine) enter(h uint32, front bool) {
 		m.pushReady(q, h, front)
 		m.touch(p.queue)
 	}
+	m.entered(h, q, p)
 	m.lanes.at(q.lane).listed[p.kind()]++
 	m.stray(h, p)
 	if at < neverTime {
@@ -189,6 +193,7 @@ func (m *Machine) leave(h uint32) {
 	case partWaiting:
 		m.bindingOf(q).queued--
 		m.partList(&q.waiting).remove(h)
+		m.dueLeft(h, q)
 	case partReady:
 		m.bindingOf(q).ready--
 		m.removeReady(q, h)

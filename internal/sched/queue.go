@@ -25,6 +25,8 @@ type queue struct {
 	waitOn     limit.CounterID
 	epoch      uint32 // of its places in lines at gates
 	born       uint32 // tells it from others that had its handle
+	eldest     uint32 // its oldest part (age.go)
+	first      uint32 // of the waiting ones, the first to be due
 	cause      uint32 // what its time is booked on now (wait.go)
 	since      int64  // since when
 	last       *mail.Reply

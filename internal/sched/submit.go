@@ -21,6 +21,7 @@ func (m *Machine) submit(ev *Submitted) {
 		// Whether it was reported before a restart is not kept: rather not twice.
 		delayed: ev.Recovered && m.now-received >= delayAfter,
 	}
+	m.lineUp(h)
 	total := 0
 	for i := range ev.Parts {
 		total += len(ev.Parts[i].Recipients)
