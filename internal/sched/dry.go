@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/limit"
-	"github.com/sluice-mta/sluice/internal/policy"
 )
 
 // tokenPatience is how long an open connection waits for the token of its next message
@@ -142,19 +141,4 @@ func (m *Machine) park(q *queue, t limit.Turn) {
 	m.turn = 0
 	q.waitOn = m.limits.WaitsOn(t.Waiter)
 	q.thirsty = false
-}
-
-// tokenState says in words that a queue waits for a token, and when the next one comes.
-func (m *Machine) tokenState(now int64, q *queue) (string, int64) {
-	x := m.meta[q.waitOn].throttle
-	n := int32(1)
-	if x.Act == policy.ActRecipients {
-		n = m.nextSize(q)
-	}
-	at := m.limits.Ready(now, limit.Toll{Throttle: q.waitOn, N: n})
-	text := "waits for a token of " + m.label(q.waitOn) + ": " + x.Rate.String() + " " + x.Act.String() + " (" + x.Origin.String() + ")"
-	if at <= now {
-		return text + ", others come first", 0
-	}
-	return text + ", the next one comes in " + span(at-now), at
 }
