@@ -89,8 +89,7 @@ func (w *writer) run() {
 	for {
 		select {
 		case <-w.d.wake:
-			// Whoever is about to store something comes first: one sync for all of them.
-			runtime.Gosched()
+			w.d.gather()
 		case <-timer.C:
 		}
 		w.tick()
@@ -103,6 +102,23 @@ func (w *writer) run() {
 		}
 		clear(ops)
 		timer.Reset(w.wait())
+	}
+}
+
+// gather lets whoever is about to store something come first: one sync for all of them.
+// No time is waited for. Those ready to run take their turn, and again as long as that
+// brought something more to store; with nobody else about it returns at once.
+func (d *Disk) gather() {
+	const turns = 8
+	for i, known := 0, 1; i < turns; i++ {
+		runtime.Gosched()
+		d.qmu.Lock()
+		n := len(d.queue)
+		d.qmu.Unlock()
+		if n <= known {
+			return
+		}
+		known = n
 	}
 }
 
@@ -289,6 +305,9 @@ func (w *writer) write() error {
 }
 
 func (w *writer) sync() error {
+	if err := w.writeAhead(); err != nil {
+		return err
+	}
 	if err := w.active.file.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", w.active.name, err)
 	}
