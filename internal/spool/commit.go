@@ -2,7 +2,6 @@ package spool
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -71,6 +70,9 @@ type writer struct {
 	oldest   time.Time
 	finished []finishedID
 
+	usual    float64       // ops of a round, on average
+	syncTime time.Duration // likewise
+
 	trouble  error // not nil: nothing can be written until retry
 	full     error // not nil: messages are refused
 	retry    time.Time
@@ -89,12 +91,13 @@ func (w *writer) run() {
 	for {
 		select {
 		case <-w.d.wake:
-			w.d.gather()
+			w.gather()
 		case <-timer.C:
 		}
 		w.tick()
 		closing := false
 		ops, closing = w.d.take(ops)
+		w.observeRound(len(ops))
 		w.commit(ops)
 		if closing {
 			w.end()
@@ -102,23 +105,6 @@ func (w *writer) run() {
 		}
 		clear(ops)
 		timer.Reset(w.wait())
-	}
-}
-
-// gather lets whoever is about to store something come first: one sync for all of them.
-// No time is waited for. Those ready to run take their turn, and again as long as that
-// brought something more to store; with nobody else about it returns at once.
-func (d *Disk) gather() {
-	const turns = 8
-	for i, known := 0, 1; i < turns; i++ {
-		runtime.Gosched()
-		d.qmu.Lock()
-		n := len(d.queue)
-		d.qmu.Unlock()
-		if n <= known {
-			return
-		}
-		known = n
 	}
 }
 
@@ -308,9 +294,11 @@ func (w *writer) sync() error {
 	if err := w.writeAhead(); err != nil {
 		return err
 	}
+	begin := time.Now()
 	if err := w.active.file.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", w.active.name, err)
 	}
+	w.observeSync(time.Since(begin))
 	w.d.syncs.Add(1)
 	return nil
 }
