@@ -30,10 +30,13 @@ type fields struct {
 	tenant  string // X-Tenant
 	job     string // X-Job
 	envID   string // X-EnvID
+	prio    string // X-Queue-Priority, where control is
+	control bool   // who hands the message in may steer it
 	hops    int    // Received fields
 }
 
-// slot returns where the value of one of our fields goes; nil for all other names. The
+// slot returns where the value of one of our fields goes; nil for all other names, and
+// for one that this client may not use: it stays. The
 // names are as in a header, in any case.
 func (f *fields) slot(name []byte) *string {
 	if len(name) < 5 || name[0]|0x20 != 'x' || name[1] != '-' { // most are not
@@ -50,6 +53,10 @@ func (f *fields) slot(name []byte) *string {
 		return &f.job
 	case "x-envid":
 		return &f.envID
+	case "x-queue-priority":
+		if f.control {
+			return &f.prio
+		}
 	}
 	return nil
 }

@@ -162,6 +162,34 @@ func TestHeaderInPieces(t *testing.T) {
 	}
 }
 
+// A priority counts where the client may steer its mail; elsewhere it is a header like any
+// other, and a word that is none is normal.
+func TestPriorityHeader(t *testing.T) {
+	in, _ := injector(t, nil)
+	may, login := relayed(), relayed()
+	may.Listener = &policy.Listener{RelayNetworks: may.Listener.RelayNetworks, BindingHeader: true}
+	login.User = &policy.User{Name: "u", Bindings: []string{"default"}}
+	const kept = "X-Queue-Priority: high\r\nX-Priority: 1\r\n\r\n"
+	for _, c := range []struct {
+		name string
+		from *Origin
+		in   string
+		want mail.Priority
+		out  string
+	}{
+		{"not allowed", relayed(), kept, mail.PriorityNormal, kept},
+		{"listener", may, kept, mail.PriorityHigh, "X-Priority: 1\r\n\r\n"},
+		{"login", login, "x-queue-priority: Low\r\n\r\n", mail.PriorityLow, "\r\n"},
+		{"no such word", may, "X-Queue-Priority: 7\r\n\r\n", mail.PriorityNormal, "\r\n"},
+		{"twice", may, "X-Queue-Priority: low\r\nX-Queue-Priority: high\r\n\r\n", mail.PriorityLow, "\r\n"},
+	} {
+		m, got, r := take(t, in, c.from, c.in, 7)
+		if r.Code != 250 || m.env.Priority != c.want || got != c.out {
+			t.Errorf("%s: %v, priority %v, content %q", c.name, r, m.env.Priority, got)
+		}
+	}
+}
+
 func TestOurFieldsAreGone(t *testing.T) {
 	in, _ := injector(t, nil)
 	rapid.Check(t, func(t *rapid.T) {

@@ -54,7 +54,7 @@ func (in *Injector) Begin(o *Origin, s Start) (*Message, mail.Reply) {
 		return nil, replyRate
 	}
 	return &Message{
-		in: in, origin: o, settings: in.cfg.Settings(), max: maxSize,
+		in: in, origin: o, fields: fields{control: o.mayName()}, settings: in.cfg.Settings(), max: maxSize,
 		env: &mail.Envelope{
 			ID: in.ids.next(now.UnixMilli()), Sender: s.Sender, Received: now.UnixNano(),
 			EnvID: s.EnvID, Ret: s.Ret, EightBit: s.EightBit, SMTPUTF8: s.SMTPUTF8, Source: o.Source,
@@ -255,6 +255,8 @@ func (m *Message) address() mail.Reply {
 	}
 	env.Tenant = m.origin.tenant(usable(f.tenant))
 	env.Job = usable(f.job)
+	// A priority that is none counts as normal: no mail is turned away for it.
+	env.Priority, _ = mail.ParsePriority(f.prio)
 	if env.EnvID == "" {
 		env.EnvID = envID(f.envID)
 	}

@@ -38,9 +38,9 @@ func newBenchWorld(n, server int) *benchWorld {
 
 func (b *benchWorld) ask(w WaiterID, from CounterID, slot int) bool {
 	t := Turn{Waiter: w, From: from}
-	x, ok := b.e.Acquire(&b.open[slot].p, b.paths[w][:], t)
+	x, ok := b.e.Acquire(0, &b.open[slot].p, b.paths[w][:], nil, t)
 	if !ok {
-		b.e.Park(t, x.Counter)
+		b.e.Park(0, t, b.paths[w][:], x)
 		return false
 	}
 	b.open[slot].w = w
@@ -81,7 +81,7 @@ func BenchmarkEngine(b *testing.B) {
 					w.open = w.open[:len(w.open)-1]
 				}
 				if !w.e.Parked(old) {
-					w.e.Park(Turn{Waiter: old}, w.paths[old][3])
+					w.e.Park(0, Turn{Waiter: old}, w.paths[old][:], Blocker{Counter: w.paths[old][3]})
 				}
 			}
 			b.ReportMetric(2*float64(b.N)/b.Elapsed().Seconds(), "events/s")

@@ -1,5 +1,5 @@
 // Package limit is the limit engine: counters with a ceiling, permits that span
-// every counter on a connection's path, and the fair order of those who wait.
+// every counter on a connection's path, throttles, and the fair order of those who wait.
 //
 //	          Acquire(path): room everywhere?
 //	   ┌─────────── yes ──────────────┐──────── no ────────────┐
@@ -19,4 +19,11 @@
 //	L4  nobody polls: a waiter is woken by the counter that it waits on
 //	L5  nobody waits on a counter that has room for it while nothing else blocks it
 //	L6  lowering a limit takes no permit away; no grant until used is below it
+//	L7  in any window w a throttle admits at most N*w/Per + Burst tokens (one act of more than
+//	    Burst: when the bucket is full); a refused act costs none; a permit and its tokens are
+//	    taken together or not at all (L2)
+//
+// A throttle is a counter that bounds a rate: the same keys, the same fair lines. Its
+// waiters are woken when their token is due, one for each token: Advance tells the engine the
+// time, WakeAt when it wants to be told.
 package limit

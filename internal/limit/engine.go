@@ -7,20 +7,24 @@ import (
 
 // counter is the hot half of a counter; its Key lies beside it in Engine.keys.
 type counter struct {
-	limit   int32 // <= this many at once
-	reserve int32 // and so many more for those that hold nothing
-	used    int32
-	waiting int32 // tickets on it
-	poor    int32 // of these, of waiters that hold nothing
-	reps    int32 // waiters it has let pass that now wait on a counter which covers it
-	poorRep int32 // of these, such that hold nothing
-	closing int32 // permits on it whose connections are on their way out
-	refs    int32 // cached paths that name it
-	list    uint32
-	idle    uint32 // most recent node of its circular idle list
-	rank    uint8  // how specific: 0 is the whole server
-	listed  bool   // in the work list
-	live    bool
+	limit    int32 // <= this many at once
+	reserve  int32 // and so many more for those that hold nothing
+	used     int32
+	waiting  int32 // tickets on it
+	poor     int32 // of these, of waiters that hold nothing
+	reps     int32 // waiters it has let pass that now wait on a counter which covers it
+	poorRep  int32 // of these, such that hold nothing
+	closing  int32 // permits on it whose connections are on their way out
+	refs     int32 // cached paths that name it
+	list     uint32
+	idle     uint32 // most recent node of its circular idle list
+	throttle uint32 // 0: a plain counter
+	grants   uint64
+	blocked  int64 // ns of all waiters, up to changed
+	changed  int64 // when the number of waiters changed last
+	rank     uint8 // how specific: 0 is the whole server
+	listed   bool  // in the work list
+	live     bool
 }
 
 // room is how many grants the counter has left for a waiter, beyond what its
@@ -59,6 +63,11 @@ type Engine struct {
 	idle     []idleNode
 	freeIdle uint32
 
+	throttles []throttle
+	freeThr   []uint32
+	heaps     [2][]uint32 // of throttles, by due
+	now       int64
+
 	weights []uint32
 	work    [maxRank + 1][]CounterID // counters that may have a grant to give, by rank
 	pending int                      // entries in work
@@ -67,12 +76,13 @@ type Engine struct {
 // New returns an engine without counters.
 func New() *Engine {
 	return &Engine{
-		counters: make([]counter, 1),
-		keys:     make([]Key, 1),
-		waiters:  make([]waiter, 1),
-		tickets:  make([]ticket, 1),
-		lists:    make([]waitlist, 1),
-		idle:     make([]idleNode, 1),
+		counters:  make([]counter, 1),
+		keys:      make([]Key, 1),
+		waiters:   make([]waiter, 1),
+		tickets:   make([]ticket, 1),
+		lists:     make([]waitlist, 1),
+		idle:      make([]idleNode, 1),
+		throttles: make([]throttle, 1),
 	}
 }
 
@@ -125,6 +135,14 @@ func (e *Engine) collect(id CounterID) {
 	if !c.live || c.refs > 0 || c.used > 0 || c.waiting > 0 || c.reps > 0 || c.listed {
 		return
 	}
+	if x := e.throttleOf(id); x != nil {
+		if x.full() > e.now {
+			e.schedule(id)
+			return
+		}
+		e.unheap(x)
+		e.freeThr = append(e.freeThr, c.throttle)
+	}
 	e.index.remove(e.keys[id], e.keys)
 	e.keys[id] = Key{}
 	*c = counter{}
@@ -148,17 +166,42 @@ func (e *Engine) SetWeight(tenant int32, weight int) {
 	e.weights[tenant] = uint32(min(max(weight, 1), maxWeight))
 }
 
-// State is what a counter holds at this moment.
+// State is what a counter or a throttle holds at this moment.
 type State struct {
 	Used, Limit, Reserve int
 	Waiters              int
 	Closing              int // of Used, on their way out
+	Claims               int // units held back for waiters that have waited long elsewhere
+	Throttle             bool
+	Rate                 Rate   // of a throttle
+	Grants               uint64 // permits in all; of a throttle: tokens
 }
 
 // State returns the state of a live counter.
 func (e *Engine) State(id CounterID) State {
 	c := &e.counters[id]
-	return State{Used: int(c.used), Limit: int(c.limit), Reserve: int(c.reserve), Waiters: int(c.waiting), Closing: int(c.closing)}
+	s := State{
+		Used: int(c.used), Limit: int(c.limit), Reserve: int(c.reserve), Waiters: int(c.waiting), Closing: int(c.closing),
+		Grants: c.grants,
+	}
+	if x := e.throttleOf(id); x != nil {
+		s.Throttle, s.Rate = true, x.rate
+	}
+	return s
+}
+
+// BlockedNs is how long waiters have waited on a live counter, all of them together, those
+// that wait now until now.
+func (e *Engine) BlockedNs(now int64, id CounterID) int64 {
+	c := &e.counters[id]
+	return c.blocked + int64(c.waiting)*(max(now, c.changed)-c.changed)
+}
+
+// joins books that the number of waiters changes.
+func (e *Engine) joins(id CounterID, by int32) {
+	c := &e.counters[id]
+	c.blocked, c.changed = e.BlockedNs(e.now, id), e.now
+	c.waiting += by
 }
 
 // Key returns the key of a live counter.

@@ -21,17 +21,17 @@ func TestAllOrNothing(t *testing.T) {
 	c, _ := e.Counter(key("c", "", ""), 5, 0)
 	path := []CounterID{a, b, c}
 	var p, q Permit
-	if _, ok := e.Acquire(&p, path, Turn{Waiter: 1}); !ok {
+	if _, ok := e.Acquire(0, &p, path, nil, Turn{Waiter: 1}); !ok {
 		t.Fatal("the first is refused")
 	}
-	blocker, ok := e.Acquire(&q, path, Turn{Waiter: 2})
-	if ok || blocker != (Blocker{b, Full}) || q.Held() {
+	blocker, ok := e.Acquire(0, &q, path, nil, Turn{Waiter: 2})
+	if ok || blocker != (Blocker{Counter: b, Why: Full}) || q.Held() {
 		t.Fatalf("the second: %v %v", blocker, ok)
 	}
 	if e.State(a).Used != 1 || e.State(c).Used != 1 {
 		t.Error("L2: a refused permit was taken in part")
 	}
-	e.Park(Turn{Waiter: 2}, b)
+	e.Park(0, Turn{Waiter: 2}, nil, Blocker{Counter: b})
 	if _, _, ok := e.Next(); ok {
 		t.Error("somebody is woken though nothing is free")
 	}
@@ -44,7 +44,7 @@ func TestAllOrNothing(t *testing.T) {
 func TestMisusePanics(t *testing.T) {
 	for name, misuse := range map[string]func(e *Engine, p *Permit, id CounterID){
 		"returned twice":          func(e *Engine, p *Permit, _ CounterID) { e.Return(p); e.Return(p) },
-		"asked for again":         func(e *Engine, p *Permit, id CounterID) { e.Acquire(p, []CounterID{id}, Turn{}) },
+		"asked for again":         func(e *Engine, p *Permit, id CounterID) { e.Acquire(0, p, []CounterID{id}, nil, Turn{}) },
 		"cannot move":             func(e *Engine, _ *Permit, id CounterID) { e.Move(&Permit{}, []CounterID{id}) },
 		"released more often":     func(e *Engine, _ *Permit, id CounterID) { e.Release(id); e.Release(id) },
 		"counts below zero":       func(e *Engine, p *Permit, _ CounterID) { q := *p; e.Return(p); e.Return(&q) },
@@ -54,7 +54,7 @@ func TestMisusePanics(t *testing.T) {
 			e := New()
 			id, _ := e.Counter(key("a", "", ""), 5, 0)
 			var p Permit
-			e.Acquire(&p, []CounterID{id}, Turn{})
+			e.Acquire(0, &p, []CounterID{id}, nil, Turn{})
 			defer func() {
 				if s := fmt.Sprint(recover()); !strings.Contains(s, name) {
 					t.Errorf("panic says %q", s)
@@ -70,13 +70,13 @@ func TestLoweredAndRaised(t *testing.T) {
 	id, _ := e.Counter(key("a", "", ""), 3, 0)
 	var p [4]Permit
 	for i := range 3 {
-		e.Acquire(&p[i], []CounterID{id}, Turn{})
+		e.Acquire(0, &p[i], []CounterID{id}, nil, Turn{})
 	}
 	e.SetLimit(id, 1, 0)
 	if !e.Surplus(&p[0]) {
 		t.Error("3 of 1 in use are no surplus")
 	}
-	e.Park(Turn{Waiter: 1}, id)
+	e.Park(0, Turn{Waiter: 1}, nil, Blocker{Counter: id})
 	e.Return(&p[0])
 	e.Return(&p[1])
 	if _, _, ok := e.Next(); ok {
@@ -94,19 +94,19 @@ func TestReserveIsForThePoor(t *testing.T) {
 	path := []CounterID{id}
 	var p [4]Permit
 	for i := range 2 {
-		e.Acquire(&p[i], path, Turn{})
+		e.Acquire(0, &p[i], path, nil, Turn{})
 	}
-	if _, ok := e.Acquire(&p[2], path, Turn{Waiter: 1}); ok {
+	if _, ok := e.Acquire(0, &p[2], path, nil, Turn{Waiter: 1}); ok {
 		t.Fatal("the reserve went to one who holds something")
 	}
-	e.Park(Turn{Waiter: 1}, id)
-	if b, ok := e.Acquire(&p[2], path, Turn{Waiter: 2, Poor: true}); !ok {
+	e.Park(0, Turn{Waiter: 1}, nil, Blocker{Counter: id})
+	if b, ok := e.Acquire(0, &p[2], path, nil, Turn{Waiter: 2, Poor: true}); !ok {
 		t.Fatalf("the reserve is refused: %v", b)
 	}
-	if _, ok := e.Acquire(&p[3], path, Turn{Waiter: 3, Poor: true}); ok {
+	if _, ok := e.Acquire(0, &p[3], path, nil, Turn{Waiter: 3, Poor: true}); ok {
 		t.Fatal("one more than limit and reserve")
 	}
-	e.Park(Turn{Waiter: 3, Poor: true}, id)
+	e.Park(0, Turn{Waiter: 3, Poor: true}, nil, Blocker{Counter: id})
 	e.Return(&p[0])
 	if w, _, _ := e.Next(); w != 3 {
 		t.Errorf("above the limit %d is woken, not the one who holds nothing", w)
@@ -129,13 +129,13 @@ func TestWeightedShares(t *testing.T) {
 		take := func(w WaiterID, from CounterID, n int) {
 			tenant := int32(w-1) % int32(len(weights))
 			p := &Permit{}
-			if _, ok := e.Acquire(p, path, Turn{Waiter: w, Tenant: tenant, From: from}); ok {
+			if _, ok := e.Acquire(0, p, path, nil, Turn{Waiter: w, Tenant: tenant, From: from}); ok {
 				open = append(open, p)
 				got[tenant]++
 				gap[tenant] = max(gap[tenant], n-last[tenant])
 				last[tenant] = n
 			}
-			e.Park(Turn{Waiter: w, Tenant: tenant}, id)
+			e.Park(0, Turn{Waiter: w, Tenant: tenant}, nil, Blocker{Counter: id})
 		}
 		for w := range WaiterID(20 * len(weights)) {
 			take(w+1, 0, 0)
@@ -225,8 +225,8 @@ func (b *book) turn(w WaiterID, from CounterID) Turn {
 
 func (b *book) ask(w WaiterID, from CounterID) {
 	p := &Permit{}
-	if x, ok := b.e.Acquire(p, b.paths[w-1], b.turn(w, from)); !ok {
-		b.e.Park(b.turn(w, from), x.Counter)
+	if x, ok := b.e.Acquire(0, p, b.paths[w-1], nil, b.turn(w, from)); !ok {
+		b.e.Park(0, b.turn(w, from), b.paths[w-1], x)
 		return
 	}
 	b.open = append(b.open, p)
@@ -271,7 +271,7 @@ func (b *book) check(t *rapid.T) {
 		if !b.e.Parked(w) {
 			continue
 		}
-		if _, ok := b.e.Check(path, b.turn(w, path[len(path)-1])); ok {
+		if _, ok := b.e.Check(0, path, nil, b.turn(w, path[len(path)-1])); ok {
 			t.Fatalf("L5: queue %d waits on %s although its path has room everywhere", w, b.e.Key(b.e.WaitsOn(w)))
 		}
 	}
@@ -307,12 +307,12 @@ func TestNobodyBarges(t *testing.T) {
 	root, _ := e.Counter(Key{Option: "server"}, 2, 0)
 	path, other := []CounterID{own, root}, []CounterID{root}
 	var p, q, r Permit
-	e.Acquire(&p, path, Turn{Waiter: 1})
-	e.Acquire(&q, other, Turn{Waiter: 2})
-	e.Park(Turn{Waiter: 1}, own)
-	e.Park(Turn{Waiter: 3}, root)
+	e.Acquire(0, &p, path, nil, Turn{Waiter: 1})
+	e.Acquire(0, &q, other, nil, Turn{Waiter: 2})
+	e.Park(0, Turn{Waiter: 1}, nil, Blocker{Counter: own})
+	e.Park(0, Turn{Waiter: 3}, nil, Blocker{Counter: root})
 	e.SetLimit(root, 3, 0)
-	if b, ok := e.Acquire(&r, other, Turn{Waiter: 4}); ok || b != (Blocker{root, Queued}) {
+	if b, ok := e.Acquire(0, &r, other, nil, Turn{Waiter: 4}); ok || b != (Blocker{Counter: root, Why: Queued}) {
 		t.Errorf("a newcomer passes one who waits: %v %v", b, ok)
 	}
 	e.SetLimit(root, 2, 0)
@@ -322,15 +322,15 @@ func TestNobodyBarges(t *testing.T) {
 	if !ok || w != 1 || from != own {
 		t.Fatalf("woken: %d from %d", w, from)
 	}
-	b, ok := e.Acquire(&r, path, Turn{Waiter: 1, From: from})
-	if ok || b != (Blocker{root, Queued}) {
+	b, ok := e.Acquire(0, &r, path, nil, Turn{Waiter: 1, From: from})
+	if ok || b != (Blocker{Counter: root, Why: Queued}) {
 		t.Fatalf("let pass by its own counter it barges at the server: %v %v", b, ok)
 	}
-	e.Park(Turn{Waiter: 1, From: from}, root)
+	e.Park(0, Turn{Waiter: 1, From: from}, nil, Blocker{Counter: root})
 	if w, from, _ = e.Next(); w != 3 || from != root {
 		t.Fatalf("woken: %d from %d", w, from)
 	}
-	if _, ok := e.Acquire(&r, other, Turn{Waiter: 3, From: from}); !ok {
+	if _, ok := e.Acquire(0, &r, other, nil, Turn{Waiter: 3, From: from}); !ok {
 		t.Fatal("its turn, but refused")
 	}
 	if err := e.Verify([]int{0, 0, 2}); err != nil {

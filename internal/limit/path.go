@@ -2,19 +2,21 @@ package limit
 
 import "fmt"
 
-// Why says in what way a counter blocks. Further kinds of blocker (a rate, an older
-// claim) are further values here and further cases in Check.
+// Why says in what way a counter blocks.
 type Why uint8
 
 const (
-	Full   Why = iota + 1 // no room
-	Queued                // room, but others wait for it and come first
+	Full      Why = iota + 1 // no room
+	Queued                   // room, but others wait for it and come first
+	Throttled                // a throttle: no token yet, or others wait for it and come first
 )
 
-// Blocker is the counter that keeps a connection from being opened.
+// Blocker is the counter that keeps a connection from being opened, or the throttle that
+// keeps something from being done.
 type Blocker struct {
 	Counter CounterID
 	Why     Why
+	Need    int32 // Throttled: so many tokens are asked for
 }
 
 // Turn says who asks and whose turn it is. From is the counter that Next named: the
@@ -27,8 +29,10 @@ type Turn struct {
 }
 
 // Check returns the first counter on the path that blocks, most specific first, and
-// false; or true if the whole path is open. It takes nothing.
-func (e *Engine) Check(path []CounterID, t Turn) (Blocker, bool) {
+// false; or true if the whole path is open. When every counter has room, the throttles of
+// the tolls are asked; each is named once. It takes nothing.
+func (e *Engine) Check(now int64, path []CounterID, tolls []Toll, t Turn) (Blocker, bool) {
+	e.tick(now)
 	passed := -1
 	if t.From != 0 {
 		for i, id := range path {
@@ -41,26 +45,31 @@ func (e *Engine) Check(path []CounterID, t Turn) (Blocker, bool) {
 	for i, id := range path {
 		c := &e.counters[id]
 		if c.full(t.Poor) {
-			return Blocker{id, Full}, false
+			return Blocker{Counter: id, Why: Full}, false
 		}
 		if i > passed && c.waiting > 0 && (c.poor > 0 || c.used < c.limit) {
-			return Blocker{id, Queued}, false
+			return Blocker{Counter: id, Why: Queued}, false
 		}
 	}
-	return Blocker{}, true
+	return e.checkTolls(tolls, t)
 }
 
-// Acquire takes the permit on every counter of the path (L2), or takes nothing and
-// returns what blocks. The path is ordered most specific first, without repetition.
-func (e *Engine) Acquire(p *Permit, path []CounterID, t Turn) (Blocker, bool) {
+// Acquire takes the permit on every counter of the path and the tokens of every toll
+// (L2), or takes nothing and returns what blocks. The path is ordered most specific
+// first, without repetition.
+func (e *Engine) Acquire(now int64, p *Permit, path []CounterID, tolls []Toll, t Turn) (Blocker, bool) {
 	if p.held {
 		panic("limit: a permit that is held was asked for again; each connection has its own")
 	}
-	if b, ok := e.Check(path, t); !ok {
+	if b, ok := e.Check(now, path, tolls, t); !ok {
 		return b, false
 	}
 	e.settle(t)
 	e.hold(p, path)
+	for _, id := range path {
+		e.counters[id].grants++
+	}
+	e.spend(tolls)
 	return Blocker{}, true
 }
 
@@ -134,7 +143,12 @@ func (e *Engine) Leave(p *Permit) {
 // limit by connections that are not yet on their way out.
 func (e *Engine) Surplus(p *Permit) bool {
 	for _, id := range p.Path() {
-		if c := &e.counters[id]; c.used-c.closing > c.limit+c.reserve {
+		c := &e.counters[id]
+		stay := c.used - c.closing
+		if p.leaving {
+			stay++ // would it, if it stayed?
+		}
+		if stay > c.limit+c.reserve {
 			return true
 		}
 	}
@@ -146,10 +160,13 @@ func (e *Engine) Surplus(p *Permit) bool {
 func (e *Engine) Contended(p *Permit, self WaiterID) bool {
 	for _, id := range p.Path() {
 		c := &e.counters[id]
-		if c.waiting <= c.closing {
+		n := c.waiting - c.closing
+		if p.leaving {
+			n++ // it is not its own successor
+		}
+		if n <= 0 {
 			continue
 		}
-		n := c.waiting - c.closing
 		if self != 0 && e.waitsOn(self, id) {
 			n--
 		}

@@ -30,14 +30,31 @@ func (e *Engine) Verify(used []int) error {
 			return fmt.Errorf("counter %s %s says %d in use, the connections say %d", e.keys[i].Option, e.keys[i], c.used, u)
 		case c.waiting != waiting[i] || c.reps != reps[i]:
 			return fmt.Errorf("counter %s %s says %d waiters and %d let pass, the lines say %d and %d", e.keys[i].Option, e.keys[i], c.waiting, c.reps, waiting[i], reps[i])
-		case !c.listed && c.waiting > 0 && e.pick(c) != 0:
+		case c.throttle == 0 && !c.listed && c.waiting > 0 && e.pick(c) != 0:
 			return fmt.Errorf("counter %s %s has room and waiters, but nobody is going to be woken", e.keys[i].Option, e.keys[i])
 		case c.closing < 0 || c.closing > c.used || c.poor > c.waiting:
 			return fmt.Errorf("counter %s %s: %d closing of %d in use, %d poor of %d waiting", e.keys[i].Option, e.keys[i], c.closing, c.used, c.poor, c.waiting)
 		}
+		if err := e.verifyThrottle(id); err != nil {
+			return err
+		}
 		if found, ok := e.Lookup(e.keys[i]); c.live && (!ok || found != id) {
 			return fmt.Errorf("counter %s %s is not found by its key", e.keys[i].Option, e.keys[i])
 		}
+	}
+	return nil
+}
+
+// verifyThrottle: a throttle with waiters is on the work list, or stands in the heap at
+// the time when its first waiter can be admitted.
+func (e *Engine) verifyThrottle(id CounterID) error {
+	c, x := &e.counters[id], e.throttleOf(id)
+	switch {
+	case !c.live || x == nil:
+	case c.used != 0 || x.id != id:
+		return fmt.Errorf("throttle %s %s is used as a counter", e.keys[id].Option, e.keys[id])
+	case c.waiting > 0 && !c.listed && (x.pos == 0 || x.heap != coming || x.due != e.admits(c, x)):
+		return fmt.Errorf("throttle %s %s has %d waiters, and nothing wakes them in time", e.keys[id].Option, e.keys[id], c.waiting)
 	}
 	return nil
 }

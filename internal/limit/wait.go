@@ -25,23 +25,41 @@ type ticket struct {
 	more       uint32 // the waiter's next ticket
 	share      int32
 	tenant     int32
+	need       int32 // tokens of a throttle
 	poor       bool
 }
 
-// Park lines the waiter up at what blocks it: one counter, or, when it could go to
-// any of several hosts that are all full, one for each. It stays until Next names it
-// or Cancel. After Next each waiter ends in Acquire, Park or Cancel.
-func (e *Engine) Park(t Turn, blockers ...CounterID) {
+// Park lines the waiter up at what blocks it, as Check has said: one counter or
+// throttle, or, when it could go to any of several hosts that are all full, one for each.
+// It stays until Next names it or Cancel. After Next each waiter ends in Acquire, Spend,
+// Park or Cancel. path is that of the address that it would take; it may name throttles
+// too.
+func (e *Engine) Park(now int64, t Turn, path []CounterID, blockers ...Blocker) {
+	e.tick(now)
 	w := e.waiterAt(t.Waiter)
 	e.leaveLines(t.Waiter)
-	one := len(blockers) == 1
+	one := CounterID(0) // all its way leads through here
+	if len(blockers) == 1 {
+		one = blockers[0].Counter
+	}
+	e.keepVia(w, t, one)
+	if t.From != 0 && one != t.From {
+		e.passedBy(w, t, one != 0 && e.keys[one].covers(&e.keys[t.From]))
+	}
+	for _, b := range blockers {
+		e.lineUp(t, b)
+	}
+}
+
+// keepVia drops from the waiter's via what the counter it waits on does not cover.
+func (e *Engine) keepVia(w *waiter, t Turn, one CounterID) {
 	if w.nvia > 0 && w.poor != t.Poor {
 		e.dropVia(t.Waiter)
 	}
 	w.poor = t.Poor
 	n := uint8(0)
 	for _, v := range w.via[:w.nvia] {
-		if one && v != blockers[0] && e.keys[blockers[0]].covers(&e.keys[v]) {
+		if one != 0 && v != one && e.keys[one].covers(&e.keys[v]) {
 			w.via[n] = v
 			n++
 		} else {
@@ -49,14 +67,19 @@ func (e *Engine) Park(t Turn, blockers ...CounterID) {
 		}
 	}
 	w.nvia = n
-	if t.From != 0 && one && n < maxVia && blockers[0] != t.From && e.keys[blockers[0]].covers(&e.keys[t.From]) {
-		w.via[n] = t.From
+}
+
+// passedBy books that the counter which named the waiter has let it pass to another one.
+func (e *Engine) passedBy(w *waiter, t Turn, covered bool) {
+	if covered && w.nvia < maxVia {
+		w.via[w.nvia] = t.From
 		w.nvia++
 		e.counters[t.From].rep(t.Poor, 1)
 		e.charge(t.From, t.Tenant)
 	}
-	for _, b := range blockers {
-		e.lineUp(t, b)
+	if x := e.throttleOf(t.From); x != nil {
+		e.passOn(x, covered)
+		e.schedule(t.From)
 	}
 }
 
@@ -99,6 +122,7 @@ func (e *Engine) Next() (WaiterID, CounterID, bool) {
 			*q = (*q)[:len(*q)-1]
 			e.pending--
 			c.listed = false
+			e.schedule(id)
 			e.collect(id)
 		}
 	}
@@ -111,7 +135,13 @@ func (e *Engine) Pending() bool { return e.pending > 0 }
 // pick returns the ticket that a counter would serve next, 0 if it has no room for
 // anybody who waits.
 func (e *Engine) pick(c *counter) uint32 {
-	if c.waiting == 0 {
+	switch {
+	case c.waiting == 0:
+		return 0
+	case c.throttle != 0:
+		if e.admits(c, &e.throttles[c.throttle]) <= e.now {
+			return e.head(&e.lists[c.list], false)
+		}
 		return 0
 	}
 	if c.room(false) > 0 {
@@ -126,9 +156,18 @@ func (e *Engine) pick(c *counter) uint32 {
 // push puts a counter on the work list if it has somebody to serve.
 func (e *Engine) push(id CounterID) {
 	c := &e.counters[id]
+	if c.throttle != 0 {
+		e.schedule(id)
+		return
+	}
 	if c.listed || c.waiting == 0 || c.room(false) <= 0 && (c.poor == 0 || c.room(true) <= 0) {
 		return
 	}
+	e.list(id)
+}
+
+func (e *Engine) list(id CounterID) {
+	c := &e.counters[id]
 	c.listed = true
 	e.work[c.rank] = append(e.work[c.rank], id)
 	e.pending++
@@ -142,6 +181,7 @@ func (e *Engine) settle(t Turn) {
 	}
 	if t.From != 0 {
 		e.charge(t.From, t.Tenant)
+		e.schedule(t.From) // another one may be first in its line now
 	}
 	if int(t.Waiter) < len(e.waiters) {
 		e.leaveLines(t.Waiter)
@@ -205,7 +245,8 @@ func (e *Engine) waitsOn(w WaiterID, id CounterID) bool {
 	return false
 }
 
-func (e *Engine) lineUp(t Turn, id CounterID) {
+func (e *Engine) lineUp(t Turn, b Blocker) {
+	id := b.Counter
 	if e.waitsOn(t.Waiter, id) {
 		return
 	}
@@ -213,13 +254,14 @@ func (e *Engine) lineUp(t Turn, id CounterID) {
 	w := &e.waiters[t.Waiter]
 	e.seq++
 	c := &e.counters[id]
-	e.tickets[k] = ticket{seq: e.seq, waiter: t.Waiter, counter: id, more: w.first, tenant: t.Tenant, poor: t.Poor}
+	poor := t.Poor && c.throttle == 0 // tokens have no reserve
+	e.tickets[k] = ticket{seq: e.seq, waiter: t.Waiter, counter: id, more: w.first, tenant: t.Tenant, need: max(b.Need, 1), poor: poor}
 	w.first = k
 	if c.list == 0 {
 		c.list = e.allocList()
 	}
-	c.waiting++
-	if t.Poor {
+	e.joins(id, 1)
+	if poor {
 		c.poor++
 	}
 	e.enqueue(&e.lists[c.list], k)
@@ -232,7 +274,7 @@ func (e *Engine) leaveLines(id WaiterID) {
 		t := e.tickets[k]
 		c := &e.counters[t.counter]
 		e.dequeue(&e.lists[c.list], k)
-		c.waiting--
+		e.joins(t.counter, -1)
 		if t.poor {
 			c.poor--
 		}
@@ -243,6 +285,7 @@ func (e *Engine) leaveLines(id WaiterID) {
 		e.tickets[k] = ticket{more: e.freeTkt}
 		e.freeTkt = k
 		k = t.more
+		e.schedule(t.counter)
 		if c.waiting == 0 {
 			e.collect(t.counter)
 		}

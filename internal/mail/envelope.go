@@ -16,10 +16,11 @@ type Envelope struct {
 	Received   int64       // acceptance, wall-clock ns since the epoch
 	Size       int64       // octets of the content as it will be sent, CRLF line ends, without dot-stuffing
 
-	Tenant string // X-Tenant, else the login's or listener's; may be empty
-	Job    string // X-Job
-	EnvID  string // DSN ENVID (RFC 3461 §4.4) without its xtext encoding, else X-EnvID; printable ASCII
-	Ret    Ret    // DSN RET (RFC 3461 §4.3)
+	Tenant   string   // X-Tenant, else the login's or listener's; may be empty
+	Job      string   // X-Job
+	Priority Priority // X-Queue-Priority
+	EnvID    string   // DSN ENVID (RFC 3461 §4.4) without its xtext encoding, else X-EnvID; printable ASCII
+	Ret      Ret      // DSN RET (RFC 3461 §4.3)
 
 	EightBit bool // BODY=8BITMIME was declared (RFC 6152)
 	SMTPUTF8 bool // SMTPUTF8 was declared (RFC 6531)

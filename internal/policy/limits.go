@@ -98,11 +98,11 @@ func (s *Snapshot) hostPath(binding string, match func(*matcher) []*Scope) path 
 	return p
 }
 
-// Host resolves the limits of a binding's connections to one MX host (canonical name)
+// Host resolves the limits and throttles of a binding's connections to one MX host (canonical name)
 // and its addresses. Each call makes a new Host; config.Resolver shares them.
 func (s *Snapshot) Host(binding, host string, addrs []netip.Addr) *Host {
 	p := s.hostPath(binding, func(m *matcher) []*Scope { return m.name(nil, host) })
-	h := &Host{Limits: hostLimits(&p, ByHost)}
+	h := &Host{Limits: hostLimits(&p, ByHost), Throttles: hostThrottles(&p)}
 	for _, a := range addrs {
 		p := s.hostPath(binding, func(m *matcher) []*Scope { return m.addr(nil, a) })
 		if l := hostLimits(&p, ByAddress); l != nil {
@@ -110,6 +110,12 @@ func (s *Snapshot) Host(binding, host string, addrs []netip.Addr) *Host {
 				h.Addresses = map[netip.Addr][]Limit{}
 			}
 			h.Addresses[a] = l
+		}
+		if t := hostThrottles(&p); t != nil {
+			if h.AddressThrottles == nil {
+				h.AddressThrottles = map[netip.Addr][]Throttle{}
+			}
+			h.AddressThrottles[a] = t
 		}
 	}
 	return h

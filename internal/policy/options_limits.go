@@ -3,7 +3,6 @@ package policy
 const (
 	unlimited    = "unlimited"
 	noSlots      = "0 admits nothing"
-	laterRates   = "the rate is checked and evaluated, and not yet enforced"
 	laterCluster = "holds on each node alone, as a cluster of one, until nodes share their counts"
 )
 
@@ -44,27 +43,27 @@ var limitOptions = []Option{
 	},
 	{
 		Name: "outbound_throttle_connections", Type: TypeRate, Unit: "connections", Scopes: inTree, ByReference: true,
-		Doc: "How often connections are opened, counted together for all that falls back to the stanza that sets it.", Later: laterRates,
+		Doc: "How often connections are opened, counted together for all that falls back to the stanza that sets it.",
 	},
 	{
 		Name: "outbound_throttle_messages", Type: TypeRate, Unit: "messages", Scopes: inTree, ByReference: true,
-		Doc: "How often messages are sent, counted together for all that falls back to the stanza that sets it.", Later: laterRates,
+		Doc: "How often messages are sent, counted together for all that falls back to the stanza that sets it.",
 	},
 	{
 		Name: "max_connect_rate", Aliases: []string{"max-conn-rate"}, Type: TypeRate, Unit: "connections", Scopes: inDelivery,
-		Doc: "How often connections are opened from one binding to one routing domain.", Later: laterRates,
+		Doc: "How often connections are opened from one binding to one routing domain.",
 	},
 	{
 		Name: "max_message_rate", Aliases: []string{"max-msg-rate"}, Type: TypeRate, Unit: "recipients", Scopes: inDelivery,
-		Doc: "How many recipients are attempted from one binding to one routing domain in a time.", Later: laterRates,
+		Doc: "How many recipients are attempted from one binding to one routing domain in a time.",
 	},
 	{
 		Name: "cluster_outbound_throttle_connections", Type: TypeRate, Unit: "connections", Scopes: inTree, ByReference: true,
-		Doc: "As outbound_throttle_connections, over all nodes of the cluster.", Later: laterRates,
+		Doc: "As outbound_throttle_connections, over all nodes of the cluster.", Later: laterCluster,
 	},
 	{
 		Name: "cluster_outbound_throttle_messages", Type: TypeRate, Unit: "messages", Scopes: inTree, ByReference: true,
-		Doc: "As outbound_throttle_messages, over all nodes of the cluster.", Later: laterRates,
+		Doc: "As outbound_throttle_messages, over all nodes of the cluster.", Later: laterCluster,
 	},
 	{
 		Name: "max_deliveries_per_connection", Aliases: []string{"max-msg-per-conn", "max-msg-per-connection"}, Type: TypeInt, Unit: "messages",

@@ -51,14 +51,46 @@ type Limit struct {
 	Origin  Origin
 }
 
+// Act is what a throttle counts.
+type Act uint8
+
+const (
+	ActConnections Act = iota + 1 // connections opened
+	ActMessages                   // transactions begun
+	ActRecipients                 // recipients attempted
+)
+
+var actNames = [...]string{"", "connections", "messages", "recipients"}
+
+func (a Act) String() string { return actNames[a] }
+
+// Throttle is how often an act may happen on a path, and what is counted together.
+type Throttle struct {
+	Option string // canonical name, e.g. "outbound_throttle_connections"
+	Act    Act
+	By     By
+	Rate   Rate // N and Burst are at least 1: what limits nothing is left out of paths
+	Origin Origin
+}
+
 // Queue is everything that holds for the mail of one binding to one routing
 // domain. Immutable; shared by all names that no stanza tells apart.
 type Queue struct {
 	Group string // the binding's group; empty when it is in none
 
+	// Gateway is the name of the gateway that mail goes through, in lower case and without
+	// port: then it is the routing domain, whatever the MX records say. Empty: none.
+	Gateway string
+	Rollup  RollupSetting // by what the recipient domain may be rolled up
+	Under   Under         // what makes the routing domain another than the recipient's
+
 	// Limits are the counters of the queue's path, most specific first, the
 	// server's last. Those of hosts are in Host.
 	Limits []Limit
+
+	// Throttles are the rates of the queue's path, most specific first. Those of hosts are
+	// in Host, in addition.
+	Throttles []Throttle
 
 	Suspended       bool   // suspend_delivery
 	SuspendedOrigin Origin // where it was set
@@ -116,6 +148,7 @@ type Session struct {
 	SkipHosts  []netip.Prefix
 	Prohibited []netip.Prefix // prohibited_hosts: connecting there is a permanent failure
 	Gateway    string         // host[:port] or smtps://host as written; empty: by MX
+	Routes     []Route        // hosts instead of the MX hosts, best first; empty: by MX, or Gateway is set
 }
 
 // TLSMode is the option tls.
@@ -142,7 +175,7 @@ const (
 
 func (v TLSVerify) String() string { return [...]string{"no", "ca", "host"}[v] }
 
-// Host holds the limits of connections from one binding to one MX host, found by
+// Host holds the limits and throttles of connections from one binding to one MX host, found by
 // the host chain. Immutable and shared.
 type Host struct {
 	Limits []Limit // by the host's name
@@ -150,6 +183,9 @@ type Host struct {
 	// It is a table, not a function, so that events can be printed and replayed: one
 	// entry for each address of the Resolved event that has any.
 	Addresses map[netip.Addr][]Limit
+
+	Throttles        []Throttle                // by the host's name
+	AddressThrottles map[netip.Addr][]Throttle // by address labels; a table as Addresses is
 }
 
 // Server is what holds for the server as a whole.

@@ -13,6 +13,12 @@ func (m *Machine) CheckInvariants() error {
 	if err := m.checkConns(); err != nil {
 		return err
 	}
+	if err := m.checkServed(); err != nil {
+		return err
+	}
+	if err := m.checkRouting(); err != nil {
+		return err
+	}
 	if err := m.checkParts(); err != nil {
 		return err
 	}
@@ -71,14 +77,17 @@ func (m *Machine) checkConns() error {
 
 // checkParts: every part has one owner (S8) and a timer if it can expire.
 func (m *Machine) checkParts() error {
-	owned := map[uint32]bool{}
+	owned, listed := map[uint32]bool{}, map[uint32][2]int32{}
 	own := func(p, q uint32, s partState) error {
 		x := m.parts.at(p)
 		if owned[p] || x.queue != q || x.state != s {
 			return fmt.Errorf("part %d in queue %d has state %d and queue %d, owned already: %v (S8)", p, q, x.state, x.queue, owned[p])
 		}
 		owned[p] = true
-		if x.timer == noTimer && (s == partWaiting || !x.owed) {
+		n := listed[m.queues.at(q).lane]
+		n[x.kind()]++
+		listed[m.queues.at(q).lane] = n
+		if x.timer == noTimer && (s == partWaiting || m.expiry(x) < neverTime) {
 			return fmt.Errorf("part %d in queue %d has no timer", p, q)
 		}
 		return nil
@@ -94,10 +103,11 @@ func (m *Machine) checkParts() error {
 				return err
 			}
 		}
-		for p := q.ready.head; p != 0; p = m.parts.at(p).next {
-			if err := own(p, h, partReady); err != nil {
-				return err
-			}
+		if err := m.checkReady(h, q, own); err != nil {
+			return err
+		}
+		if err := m.checkAge(h, q); err != nil {
+			return err
 		}
 		b := m.lanes.at(q.lane).key.binding
 		queued[b] += int(q.waiting.n)
@@ -112,6 +122,11 @@ func (m *Machine) checkParts() error {
 	if len(owned)+flying != m.parts.live {
 		return fmt.Errorf("%d parts in queues and %d on connections, but %d live (S8)", len(owned), flying, m.parts.live)
 	}
+	for h := uint32(1); h < m.lanes.next; h++ {
+		if l := m.lanes.at(h); l.policy != nil && l.listed != listed[h] {
+			return fmt.Errorf("lane %d counts %v parts in its queues, named and by the group; they are %v", h, l.listed, listed[h])
+		}
+	}
 	for b := range queued {
 		if x := &m.names.bindings[b]; x.queued != queued[b] || x.ready != ready[b] {
 			return fmt.Errorf("binding %s counts %d queued and %d ready; they are %d and %d", x.name, x.queued, x.ready, queued[b], ready[b])
@@ -123,7 +138,7 @@ func (m *Machine) checkParts() error {
 // checkWaiters: nobody waits who could go (L5), and nobody is forgotten: a queue with
 // ready mail that wants a connection waits on something. Both hold when no work is left.
 func (m *Machine) checkWaiters() error {
-	if m.limits.Pending() || m.dirty.len() > 0 || m.waked.len() > 0 || m.roomy.len() > 0 || m.jobs.len() > 0 {
+	if !m.idle() {
 		return nil
 	}
 	for h := uint32(1); h < m.hosts.next; h++ {
@@ -171,18 +186,25 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 	hosts := l.route.hosts
 	for i := range hosts {
 		if hosts[i].preference != hosts[0].preference {
+			hosts = hosts[:i]
 			break
+		}
+	}
+	probed := m.prober(hosts)
+	for i := range hosts {
+		if m.crowdAt(&hosts[i], probed) != 0 {
+			continue
 		}
 		for k := hosts[i].from; k < hosts[i].to; k++ {
 			a := &l.route.addrs[k]
 			if m.failedUntil(a.place, hosts[i].tls) > m.now {
 				continue
 			}
-			if m.closedGate(hosts[i].host, a.place) != 0 || m.hosts.at(hosts[i].host).crowded() {
+			if m.closedGate(hosts[i].host, a.place) != 0 {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}
-			if _, ok := m.limits.Check(a.path, turn); ok {
+			if _, ok := m.limits.Check(m.now, a.path, nil, turn); ok {
 				b, d := m.laneNames(l)
 				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(a.path))
 			}
@@ -197,4 +219,16 @@ func (m *Machine) pathText(path []limit.CounterID) string {
 		text += fmt.Sprintf("%s %+v; ", m.label(id), m.limits.State(id))
 	}
 	return text
+}
+
+// checkAge: the parts that a queue remembers as its oldest and its first to be due are its
+// own, and it forgets them only when it has none.
+func (m *Machine) checkAge(h uint32, q *queue) error {
+	if p := q.eldest; p == 0 && q.ready.n+q.waiting.n > 0 || p != 0 && (m.parts.at(p).msg == 0 || m.parts.at(p).queue != h) {
+		return fmt.Errorf("queue %d with %d parts has the oldest part %d", h, q.ready.n+q.waiting.n, p)
+	}
+	if p := q.first; (p == 0) != (q.waiting.n == 0) || p != 0 && (m.parts.at(p).state != partWaiting || m.parts.at(p).queue != h) {
+		return fmt.Errorf("queue %d with %d parts that wait has the first part %d", h, q.waiting.n, p)
+	}
+	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-mta/sluice/internal/mail"
 )
 
-// On a contended path a connection serves at most so much in a row; then it gives its
-// permit to whoever waits and its queue lines up again.
+// On a contended path a connection serves at most so much in a row; then it, or its
+// permit, goes to whoever waits and its queue lines up again.
 const (
 	quantumParts = 20
 	quantumTime  = int64(30 * time.Second)
@@ -28,30 +28,38 @@ const (
 	inNone connList = iota
 	inIdle
 	inAhead
+	inFull
 )
 
 // conn is one connection, from Connect to Closed.
 type conn struct {
 	permit     limit.Permit
 	started    int64
-	queue      uint32
+	turn       int64  // when it began to serve its queue
+	queue      uint32 // that it serves: the permit is on that one's path
 	lane       uint32
 	host       uint32
 	place      uint32
-	prev, next uint32 // in its queue's idle or ahead list
+	prev, next uint32 // in its queue's idle, ahead or full list
+	over, low  uint32 // in its host's idle list
+	lprev      uint32 // of its lane
+	lnext      uint32
 	timer      uint32 // idle too long
 	gen        uint32
 	parts      [2]uint32
+	recalled   uint32 // the one of them that was asked back
 	credit     int32
 	delivered  int32 // transactions in which somebody was delivered to
-	served     int32 // transactions with an outcome
+	served     int32 // transactions with an outcome, in this turn
 	recipients int32
 	unstored   int32 // outcomes that the spool has not written (S6)
 	held       uint8
 	state      connState
 	in         connList
 	tls        TLS
-	retiring   bool // gets no further part
+	retiring   bool // gets no further part of its queue
+	spent      bool // because its turn is over: it may serve another
+	bides      bool // waits until it can pass on to another
 	fruitful   bool // some transaction had an outcome
 	failed     bool // ConnectFailed has been seen
 	opened     bool // Connected has been seen
@@ -82,20 +90,25 @@ func (m *Machine) settle(h uint32) {
 	m.unlist(h, c)
 	q := m.queues.at(c.queue)
 	l := m.lanes.at(c.lane)
-	if !c.retiring && m.mustRetire(c, l) {
-		m.retire(c, q)
+	if !c.retiring {
+		c.spent = m.turnOver(c)
+		if m.mustRetire(c, l) || c.spent {
+			m.retire(c, q)
+		}
 	}
 	blocked := m.held || l.suspended
 	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
-		if !m.fits(c, l, q.ready.head) {
+		if !m.fits(c, l, m.nextReady(q)) {
 			m.retire(c, q)
 			break
 		}
-		m.give(h, q.ready.head)
+		m.give(h, m.nextReady(q))
 	}
 	if c.retiring {
 		if c.held == 0 {
-			m.hangUp(h, CloseNow)
+			m.turnEnds(h, c)
+		} else {
+			m.list(h, c, q, l)
 		}
 		return
 	}
@@ -131,21 +144,28 @@ func (m *Machine) fits(c *conn, l *lane, h uint32) bool {
 	return true
 }
 
-// mustRetire reports whether the connection is to take no further part.
+// mustRetire reports whether the connection has come to its end.
 func (m *Machine) mustRetire(c *conn, l *lane) bool {
-	if m.stopping || m.limits.Surplus(&c.permit) {
+	if m.stopping {
 		return true
 	}
 	if most := l.policy.MaxRecipientsPerConnection; most > 0 && int(c.recipients) >= most {
 		return true
 	}
-	if most := l.policy.MaxDeliveriesPerConnection; most > 0 && int(c.delivered) >= most {
+	most := l.policy.MaxDeliveriesPerConnection
+	return most > 0 && int(c.delivered) >= most
+}
+
+// turnOver reports whether the connection has to leave its queue: there is one more than a
+// limit allows, or it has served its queue for long enough and others wait.
+func (m *Machine) turnOver(c *conn) bool {
+	if m.limits.Surplus(&c.permit) {
 		return true
 	}
-	if c.served >= quantumParts || c.served > 0 && m.now-c.started >= quantumTime {
-		return m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || m.othersAtGate(c.host, c.queue)
+	if c.served < quantumParts && (c.served == 0 || m.now-c.turn < quantumTime) {
+		return false
 	}
-	return false
+	return m.disputed(c) || m.awaited(c)
 }
 
 // retire makes the connection take no further part; its queue may want another one.
@@ -161,14 +181,18 @@ func (m *Machine) retire(c *conn, q *queue) {
 func (m *Machine) give(h, part uint32) {
 	c := m.conns.at(h)
 	p := m.parts.at(part)
-	m.leave(part)
+	q := m.queues.at(p.queue)
+	m.takeReady(q, part)
 	p.state, p.conn = partFlying, h
-	m.queues.at(p.queue).flying++
+	if q.flying++; q.ready.n == 0 && q.cause != noCause {
+		m.touch(p.queue) // it wants no connection any more
+	}
 	c.parts[c.held] = part
 	c.held++
 	c.credit--
 	m.limits.Busy(&c.permit)
 	m.wheel.cancel(&c.timer)
+	c.bides = false
 	m.emit(Deliver{
 		Conn: m.connID(h), Part: partID(part, p.gen), Message: m.messages.at(p.msg).id,
 		Recipients: m.recipients(p), Attempts: int(p.attempts),
@@ -178,6 +202,9 @@ func (m *Machine) give(h, part uint32) {
 // takeBack takes a part from the connection.
 func (m *Machine) takeBack(h, part uint32) {
 	c := m.conns.at(h)
+	if c.recalled == part {
+		c.recalled = 0
+	}
 	if c.parts[0] == part {
 		c.parts[0] = c.parts[1]
 	}
@@ -188,8 +215,21 @@ func (m *Machine) takeBack(h, part uint32) {
 	m.queues.at(p.queue).flying--
 }
 
-// rest lets a connection without work wait for more, unless others wait for its permit.
+// rest lets a connection without work wait for more, unless it, or its permit, is of use
+// to others.
 func (m *Machine) rest(h uint32, c *conn, l *lane) {
+	switch m.passOn(h, c) {
+	case passed:
+		return
+	case soon:
+		m.bide(h, c)
+		return
+	case stays:
+	}
+	if c.bides {
+		c.bides = false
+		m.wheel.cancel(&c.timer)
+	}
 	q := m.queues.at(c.queue)
 	if m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || l.policy.IdleTimeout <= 0 {
 		m.retire(c, q)
@@ -204,13 +244,17 @@ func (m *Machine) rest(h uint32, c *conn, l *lane) {
 }
 
 func (m *Machine) list(h uint32, c *conn, q *queue, l *lane) {
-	if !m.mayTake(c, l) {
-		return
-	}
-	if c.held == 0 {
+	switch {
+	case c.held == 2 && c.recalled == 0:
+		c.in = inFull
+		m.connList(&q.full).push(h)
+	case c.retiring || !m.mayTake(c, l):
+	case c.held == 0:
 		c.in = inIdle
 		m.connList(&q.idle).push(h)
-	} else {
+		m.spareList(c.host).push(h)
+		m.recall(q, l)
+	case c.recalled == 0:
 		c.in = inAhead
 		m.connList(&q.ahead).push(h)
 	}
@@ -221,10 +265,26 @@ func (m *Machine) unlist(h uint32, c *conn) {
 	switch c.in {
 	case inIdle:
 		m.connList(&q.idle).remove(h)
+		m.spareList(c.host).remove(h)
 	case inAhead:
 		m.connList(&q.ahead).remove(h)
+	case inFull:
+		m.connList(&q.full).remove(h)
 	}
 	c.in = inNone
+}
+
+// recall asks for the part back that has waited longest behind another one, since a
+// connection of its queue has nothing to do: who knows how long the other one takes.
+func (m *Machine) recall(q *queue, l *lane) {
+	h := q.full.head
+	if h == 0 || q.ready.n > 0 || m.held || l.suspended {
+		return
+	}
+	c := m.conns.at(h)
+	m.unlist(h, c)
+	c.recalled = c.parts[1]
+	m.emit(Recall{Conn: m.connID(h), Part: partID(c.recalled, m.parts.at(c.recalled).gen)})
 }
 
 // hangUp ends a connection: Closed will follow, and only then does its permit return.
@@ -260,13 +320,18 @@ func (m *Machine) wants(ev Wants) {
 
 // returned takes back a part that was not begun: it is ready again, before the others.
 func (m *Machine) returned(ev Returned) {
-	ch, _, ok := m.connOf(ev.Conn)
+	ch, c, ok := m.connOf(ev.Conn)
 	h, p, live := m.partOf(ev.Part)
 	if !ok || !live || p.conn != ch {
 		return
 	}
+	wanted := c.recalled == h
 	m.takeBack(ch, h)
 	m.putBack(h)
+	if q := m.queues.at(c.queue); wanted {
+		c.credit++ // its room is free again
+		m.handOut(q, m.lanes.at(c.lane))
+	}
 	m.settle(ch)
 }
 
@@ -305,7 +370,8 @@ func (m *Machine) closed(ev *Closed) {
 	if g := m.hosts.at(c.host).gate; g != 0 {
 		m.wakeGate(g) // a slot that the host bears is free
 	}
-	m.count(c, -1)
+	m.wakeCrowd(c.host)
+	m.count(h, c, -1)
 	*c = conn{gen: c.gen}
 	m.conns.release(h)
 	if q.conns == 0 && q.waitOn != 0 {
@@ -315,8 +381,13 @@ func (m *Machine) closed(ev *Closed) {
 }
 
 // count books a connection on the views' figures.
-func (m *Machine) count(c *conn, by int) {
+func (m *Machine) count(h uint32, c *conn, by int) {
 	l := m.lanes.at(c.lane)
+	if by > 0 {
+		m.openList(&l.open).push(h)
+	} else {
+		m.openList(&l.open).remove(h)
+	}
 	l.conns += int32(by)
 	m.names.bindings[l.key.binding].conns += by
 	m.names.domains.at(l.key.domain).conns += by

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/limit"
@@ -35,7 +36,7 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		}
 		return
 	}
-	turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: from}
+	turn := m.asks(h, from)
 	hosts := l.route.hosts
 	m.missed = m.missed[:0]
 	for i := 0; i < len(hosts); {
@@ -45,6 +46,8 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		}
 		base, healthy := m.choose(l, hosts[i:j], turn)
 		switch {
+		case healthy && m.takeOver(h, l, hosts[i:j], turn):
+			return
 		case len(m.cand) > 0:
 			m.dial(h, m.lightest(), turn)
 			return
@@ -63,8 +66,10 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 // had now (cand), the counters of those that are full (full), the gates of those that
 // are busy (shut), and those to which enough connections are being opened (crowds). base
 // is a counter that blocks whatever the host. healthy says that not all have failed.
-func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.CounterID, healthy bool) {
+func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.Blocker, healthy bool) {
 	m.cand, m.full, m.shut, m.crowds = m.cand[:0], m.full[:0], m.shut[:0], m.crowds[:0]
+	m.way = nil
+	probed := m.prober(hosts)
 	for i := range hosts {
 		rh := &hosts[i]
 		for k := rh.from; k < rh.to; k++ {
@@ -78,18 +83,23 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 				m.shut = append(m.shut, g)
 				continue
 			}
-			if m.hosts.at(rh.host).crowded() {
-				m.crowds = append(m.crowds, rh.host)
+			if at := m.crowdAt(rh, probed); at != 0 {
+				if !slices.Contains(m.crowds, at) {
+					m.crowds = append(m.crowds, at)
+				}
 				break
 			}
-			b, ok := m.limits.Check(a.path, turn)
+			b, ok := m.limits.Check(m.now, a.path, nil, turn)
+			if !ok && m.way == nil {
+				m.way = a.path
+			}
 			switch {
 			case ok:
 				m.cand = append(m.cand, choice{rh, a})
 			case isOwn(a, b.Counter):
-				m.full = append(m.full, b.Counter)
+				m.full = append(m.full, b)
 			default:
-				base = b.Counter
+				base = b
 			}
 		}
 	}
@@ -149,25 +159,30 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	ch := m.conns.alloc()
 	c := m.conns.at(ch)
 	*c = conn{
-		gen: c.gen + 1, state: connDialing, started: m.now,
+		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
 		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls,
 	}
-	if b, ok := m.limits.Acquire(&c.permit, x.addr.path, turn); !ok {
+	if b, ok := m.limits.Acquire(m.now, &c.permit, x.addr.path, nil, turn); !ok {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
 	m.noteWait(q)
+	m.endWait(h, q)
+	m.granted(x.addr.path)
 	p := m.places.at(c.place)
 	if c.tls == TLSIfAvailable && p.noTLS > m.now {
 		c.tls = TLSNo
 	}
 	q.conns++
 	q.serving++
-	m.count(c, 1)
+	m.count(ch, c, 1)
+	if p.failed != 0 { // nobody has been there since it failed: this one probes
+		m.hosts.at(c.host).proven = false
+	}
 	m.begins(c)
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
 	m.emit(Connect{
-		Conn: m.connID(ch), Binding: b, Domain: d, Host: p.key.host, Address: p.key.addr, Port: p.key.port,
+		Conn: m.connID(ch), Binding: b, Domain: d, Tenant: m.names.tenants[q.tenant], Host: p.key.host, Address: p.key.addr, Port: p.key.port,
 		TLS: c.tls, Policy: l.policy,
 	})
 	m.touch(h) // it may want more
@@ -175,17 +190,17 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 
 // await lines the queue up: at the counter that blocks all hosts; else at each host
 // that is full or busy.
-func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
+func (m *Machine) await(h uint32, base limit.Blocker, turn limit.Turn) {
 	q := m.queues.at(h)
 	switch {
-	case base != 0:
+	case base.Counter != 0:
 		m.full = append(m.full[:0], base)
 	case len(m.full) == 0 && len(m.crowds) == 0 && m.busyTooLong(q):
 		m.limits.Cancel(turn.Waiter)
 		m.failHead(h, mail.ClassDeferred, m.gates.at(m.shut[0]).reply)
 		return
 	}
-	if base == 0 {
+	if base.Counter == 0 {
 		for _, g := range m.shut {
 			m.waitGate(h, g)
 		}
@@ -200,13 +215,10 @@ func (m *Machine) await(h uint32, base limit.CounterID, turn limit.Turn) {
 		m.limits.Cancel(turn.Waiter)
 		return
 	}
-	m.limits.Park(turn, m.full...)
-	if q.waitOn == 0 && len(m.shut) == 0 && len(m.crowds) == 0 {
-		q.since = m.now
-	}
+	m.limits.Park(m.now, turn, m.way, m.full...)
 	q.waitOn = m.limits.WaitsOn(turn.Waiter)
-	for _, id := range m.full {
-		m.yield(id)
+	for _, b := range m.full {
+		m.yield(b.Counter)
 	}
 }
 
@@ -235,6 +247,7 @@ func (m *Machine) connected(ev *Connected) {
 		return
 	}
 	c.state, c.opened = connOpen, true
+	m.proves(c.host)
 	m.answered(c)
 	p := m.places.at(c.place)
 	x := m.hosts.at(c.host)
@@ -291,21 +304,23 @@ func (m *Machine) connectTrouble(h uint32, c *conn, class ConnectClass, reply ma
 	case class == ConnectTLS && c.tls == TLSIfAvailable:
 		p.noTLS = m.now + noTLSFor
 	case class == ConnectTLS:
-		m.hostFails(p, &p.tlsFailed, l, reply)
+		m.hostFails(c, p, &p.tlsFailed, l, reply)
 	default:
-		m.hostFails(p, &p.failed, l, reply)
+		m.hostFails(c, p, &p.failed, l, reply)
 	}
 	m.gateDone(h, c)
 }
 
-// hostFails leaves an address alone for host_failure_retry.
-func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
+// hostFails leaves an address alone for host_failure_retry. Its host has to prove itself
+// anew.
+func (m *Machine) hostFails(c *conn, p *place, until *int64, l *lane, reply mail.Reply) {
 	if *until <= m.now {
 		m.emit(Log{Level: Warn, Subject: "host " + p.key.host, Text: fmt.Sprintf("%v failed: %s; tried again in %v", p.key.addr, reply, l.policy.HostFailureRetry)})
 	}
 	*until = onTick(m.now + int64(l.policy.HostFailureRetry))
 	r := reply
 	p.reply = &r
+	m.hosts.at(c.host).proven = false
 }
 
 // hostAnswers: a delivery through the host shows that it is in order. That it bears one
@@ -313,5 +328,6 @@ func (m *Machine) hostFails(p *place, until *int64, l *lane, reply mail.Reply) {
 // pauses begin anew, and the next ones are tried one after another.
 func (m *Machine) hostAnswers(c *conn) {
 	m.places.at(c.place).reply = nil
+	m.proves(c.host)
 	m.hostBears(c)
 }

@@ -21,7 +21,8 @@
 //	S3  finishing comes last, so a crash can repeat a delivery, never lose one
 //	S4  a permit exists from before the first SYN until Closed: the receiver has let go
 //	S5  recovery replays the spool as Submitted events; no recovered message expires
-//	    without one attempt after recovery
+//	    without one attempt after recovery, unless none comes about for as long as a message
+//	    lives: a message that nothing moves ends too
 //	S6  a connection gets a further part only when the outcome before last has been
 //	    written (Stored); so a crash repeats at most two messages a connection
 //	S7  when outcomes cannot be written, no further part is handed out
@@ -38,7 +39,9 @@
 //	machine.go  Step: take the event, then run what is to be done, in a fixed order
 //	names.go    bindings, domains, tenants; lane (a binding's way to a domain), its queues
 //	queue.go    kick: a queue's ready parts move, or it waits; the ramp
+//	ready.go    which ready part goes next: priorities, turns of jobs
 //	connect.go  choice of a host, the permit, what a failed connection says about whom
+//	routing.go  what a lane's connections are counted under: rollups, gateways
 //	route.go    where a lane's mail may go;  host.go  hosts and addresses, and what is remembered of them
 //	path.go     the counters that a connection is on
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
@@ -62,6 +65,9 @@
 //   - A delay is reported at the first deferral after four hours, once. Whether it was
 //     is not kept over a restart; a recovered message of that age counts as reported.
 //   - On a contended path a connection serves 20 transactions, or 30 s, in a row.
+//   - High goes before normal before low, jobs take turns, a job's parts go in the order in
+//     which they became ready: a retry stands where its time put it. Of the priorities that
+//     wait each gets one part in eighteen at least.
 //   - An address whose TLS failed where TLS was only wished for is spoken to in clear for
 //     an hour.
 package sched

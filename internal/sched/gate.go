@@ -82,11 +82,24 @@ func (m *Machine) shutOut(h, g uint32) bool {
 
 func (m *Machine) waitGate(h, g uint32) {
 	q := m.queues.at(h)
-	if !q.gated && q.waitOn == 0 {
-		q.since = m.now
+	x := m.gates.at(g)
+	if !q.gated {
+		q.gated, q.before = true, x.cause()
 	}
-	q.gated = true
-	m.gates.at(g).line.push(gatePlace{h, q.epoch})
+	x.line.push(gatePlace{h, q.epoch})
+}
+
+// cause is what those wait for who stand before the gate.
+func (g *gate) cause() uint8 {
+	switch {
+	case g.host != 0:
+		return uint8(causeBusy)
+	case g.route != 0:
+		return uint8(causeRoute)
+	case g.binding != 0:
+		return uint8(causeBinding)
+	}
+	return uint8(causeServer)
 }
 
 // shutGate closes a gate after a failure, for longer each time. Connections that were
@@ -105,6 +118,9 @@ func (m *Machine) shutGate(h, conn uint32, c *conn, reply mail.Reply) {
 	g.reply, g.armed = reply, m.now
 	if g.host != 0 {
 		g.bears = m.hosts.at(g.host).open
+		if c.opened && !c.fruitful {
+			g.bears-- // itself has been of no use
+		}
 	}
 	g.until = onTick(m.now + m.jitter(backoff(firstPause, longPause, g.level)))
 	m.wheel.cancel(&g.timer)

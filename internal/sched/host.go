@@ -42,12 +42,15 @@ type host struct {
 	generation uint64
 	gate       uint32    // too many connections, says the receiver
 	family     [2]uint32 // gates: no route to it, or no port, by IPv4, IPv6
+	port       uint16    // at which it was last to be reached
 	refs       int
 	conns      int             // permits
 	open       int             // of them sessions, until the receiver has let go
 	opening    int             // connections on their way, unanswered
+	idle       list            // open connections without a part that may take one
 	crowd      fifo[gatePlace] // queues that wait until fewer are
 	waking     bool            // is in roomy
+	proven     bool            // connected to or delivered to since it was learned or an address of it failed
 }
 
 type hostKey struct {
@@ -98,7 +101,9 @@ func (m *Machine) placeTimer(h uint32) {
 func (m *Machine) missPlace(h, place uint32) {
 	p := m.places.at(place)
 	q := m.queues.at(h)
-	q.gated = true
+	if !q.gated {
+		q.gated, q.before = true, uint8(causeHosts)
+	}
 	p.line.push(gatePlace{h, q.epoch})
 	if p.timer == noTimer {
 		p.timer = m.wheel.set(max(p.failed, p.tlsFailed), timerPlace, place)

@@ -20,6 +20,7 @@ type Config struct {
 	Generation uint64 // of the snapshot that gave Server and Tenants
 	Server     policy.Server
 	Tenants    map[string]int // weight by name; those not named weigh 1
+	Observe    func(Waited)   // told of every wait that is over; must not call the Machine; nil: nobody is
 }
 
 // Machine is the scheduler. It is not safe for concurrent use: its driver holds the
@@ -35,6 +36,8 @@ type Machine struct {
 	server     policy.Server
 	weights    map[string]int
 
+	observe func(Waited)
+
 	wheel  wheel
 	limits *limit.Engine
 	meta   []counterMeta // by CounterID
@@ -42,8 +45,13 @@ type Machine struct {
 
 	names    names
 	messages slab[message]
+	byAge    list // of messages, the oldest first
 	parts    slab[part]
 	runs     slab[run]
+	turns    slab[turn]
+	turnOf   map[turnKey]uint32
+	jobNames slab[jobName]
+	jobOf    map[string]uint32
 	lanes    slab[lane]
 	laneOf   map[laneKey]uint32
 	queues   slab[queue]
@@ -62,6 +70,8 @@ type Machine struct {
 	roomy fifo[uint32] // hosts that take further connections, likewise
 	jobs  fifo[*job]
 
+	urgent fifo[*job] // what must be done before anything is opened
+
 	results  fifo[result] // outcomes that wait for accounting
 	unstored fifo[stored] // spool changes that wait for the spool
 	account  uint64       // last number given
@@ -69,42 +79,62 @@ type Machine struct {
 	change   uint64
 	saved    uint64
 
+	causes  slab[cause] // what queues wait for (wait.go)
+	tallies []tally
+	tallyOf map[string]uint16
+	aging   fifo[aged]
+
 	suspensions []suspension
-	sick        bool // the spool cannot write
+	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
+	able        []Candidate  // what heirs found last
+	sweeping    sweepFor     // what a sweep over all parts is under way for, and
+	sweepNext   sweepFor     // the next one
+	recovered   int64        // when the last recovered message came
+	sick        bool         // the spool cannot write
 	stopping    bool
 	held        bool // hand-outs are held back by sick or by the backlog
 
 	// What choose found last.
 	cand   []choice
-	full   []limit.CounterID // of hosts that are full
+	full   []limit.Blocker   // of hosts that are full
+	way    []limit.CounterID // path of the first address that is blocked
 	shut   []uint32          // gates of hosts that are busy
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
 
-	partAt, queueAt, laneAt, connAt func(h uint32) (prev, next *uint32)
+	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
+	spareAt                                                     func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
 func New(cfg Config) *Machine {
 	m := &Machine{
-		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants,
+		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants, observe: cfg.Observe,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), names: newNames(),
-		laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
+		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
 		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}
+	m.messageAt = func(h uint32) (prev, next *uint32) { x := m.messages.at(h); return &x.prev, &x.next }
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
+	m.underAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.uprev, &l.unext }
+	m.openAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.lprev, &c.lnext }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
+	m.spareAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.over, &c.low }
+	m.initCauses()
 	m.openFiles()
 	return m
 }
 
-func (m *Machine) partList(l *list) links  { return links{l, m.partAt} }
-func (m *Machine) queueList(l *list) links { return links{l, m.queueAt} }
-func (m *Machine) laneList(l *list) links  { return links{l, m.laneAt} }
-func (m *Machine) connList(l *list) links  { return links{l, m.connAt} }
+func (m *Machine) messageList(l *list) links { return links{l, m.messageAt} }
+func (m *Machine) partList(l *list) links    { return links{l, m.partAt} }
+func (m *Machine) queueList(l *list) links   { return links{l, m.queueAt} }
+func (m *Machine) laneList(l *list) links    { return links{l, m.laneAt} }
+func (m *Machine) underList(l *list) links   { return links{l, m.underAt} }
+func (m *Machine) openList(l *list) links    { return links{l, m.openAt} }
+func (m *Machine) connList(l *list) links    { return links{l, m.connAt} }
 
 // Step takes in one event at the time now (ns of CLOCK_BOOTTIME; a time before the
 // last one counts as the last one). Work that the event begins and that exceeds the
@@ -115,6 +145,7 @@ func (m *Machine) Step(now int64, ev Event) {
 	if m.wake <= m.now {
 		m.wake = neverTime // what was asked for has come
 	}
+	m.limits.Advance(m.now)
 	m.take(ev)
 	m.run()
 	m.askWake()
@@ -164,14 +195,17 @@ func (m *Machine) take(ev Event) {
 func (m *Machine) run() {
 	for m.visits > 0 {
 		switch {
+		case m.nextUrgent():
 		case m.nextResult():
 		case m.nextStored():
 		case m.nextTimer():
 		case m.nextTurn():
 		case m.nextRoomy():
 		case m.nextDirty():
+		case m.nextStray():
 		case m.nextWaked():
 		case m.nextJob():
+		case m.nextAged():
 		default:
 			return
 		}
@@ -200,6 +234,7 @@ func (m *Machine) nextTimer() bool {
 }
 
 func (m *Machine) nextTurn() bool {
+	m.limits.Advance(m.now)
 	w, from, ok := m.limits.Next()
 	if ok {
 		m.kick(uint32(w), from)
@@ -227,7 +262,7 @@ func (m *Machine) touch(h uint32) {
 
 // askWake asks for the next Tick if an earlier one does not stand.
 func (m *Machine) askWake() {
-	at := m.wheel.next()
+	at := min(m.wheel.next(), m.limits.WakeAt())
 	if m.visits <= 0 {
 		at = m.now
 	}

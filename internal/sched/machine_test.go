@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -43,6 +44,7 @@ type rig struct {
 	holdBooks bool // accounting does not answer
 	holdSpool bool
 	wake      int64
+	audit     WaitAudit
 }
 
 func newRig(t *testing.T) *rig {
@@ -59,7 +61,7 @@ func (r *rig) step(ev Event) []Action {
 func (r *rig) one(ev Event) {
 	r.t.Helper()
 	r.Step(r.now, ev)
-	if err := r.CheckInvariants(); err != nil {
+	if err := errors.Join(r.CheckInvariants(), r.AuditWaits(&r.audit)); err != nil {
 		r.t.Fatalf("after %T: %v", ev, err)
 	}
 	recorded, stored := uint64(0), uint64(0)
@@ -208,6 +210,10 @@ func TestLimitIsHeldAndWaitersWoken(t *testing.T) {
 		r.submit(p, "one.test", 1)
 	}
 	conns := find[Connect](r.resolve("one.test"))
+	if len(conns) != 1 {
+		t.Fatalf("%d connections to a host nobody has spoken to", len(conns))
+	}
+	conns = append(conns, find[Connect](r.step(Connected{Conn: conns[0].Conn}))...)
 	if len(conns) != 2 {
 		t.Fatalf("%d connections at a limit of 2", len(conns))
 	}
@@ -215,11 +221,11 @@ func TestLimitIsHeldAndWaitersWoken(t *testing.T) {
 	if !ok || x.WaitingOn == nil || x.WaitingOn.Option != "max_outbound_connections" || x.WaitingOn.Use != 2 || x.WaitingOn.Limit != 2 {
 		t.Fatalf("explain %+v", x)
 	}
-	a := r.step(ConnectFailed{Conn: conns[0].Conn, Class: ConnectTLS})
+	a := r.step(ConnectFailed{Conn: conns[1].Conn, Class: ConnectTLS})
 	if n := len(find[Connect](a)); n != 0 {
 		t.Fatalf("%d connections opened before the receiver let go", n)
 	}
-	again := only[Connect](t, r.step(Closed{Conn: conns[0].Conn}))
+	again := only[Connect](t, r.step(Closed{Conn: conns[1].Conn}))
 	if again.TLS != TLSNo {
 		t.Errorf("TLS failed where it was only wished for, but the next connection asks for %v", again.TLS)
 	}
@@ -288,7 +294,9 @@ func TestNamesAndPages(t *testing.T) {
 	p := testPolicy(bd(2))
 	for i := range 25 {
 		r.submit(p, fmt.Sprintf("d%d.test", i), 1)
-		r.resolve(fmt.Sprintf("d%d.test", i), mx("mx.test", 10, "192.0.2.1"))
+		for _, c := range find[Connect](r.resolve(fmt.Sprintf("d%d.test", i), mx("mx.test", 10, "192.0.2.1"))) {
+			r.step(Connected{Conn: c.Conn})
+		}
 	}
 	domains, hosts := map[string]bool{}, map[string]bool{}
 	for cursor := ""; ; {
@@ -318,10 +326,10 @@ func TestNamesAndPages(t *testing.T) {
 	if rows != 25 {
 		t.Errorf("%d queues in pages", rows)
 	}
-	if v, ok := r.Domain(r.now, "d3.test"); !ok || len(v.Queues) != 1 || len(v.Hosts) != 1 || v.Conns != 1 {
+	if v, _, ok := r.Domain(r.now, "d3.test", "", 100); !ok || len(v.Queues) != 1 || len(v.Hosts) != 1 || v.Conns != 1 {
 		t.Errorf("domain %+v", v)
 	}
-	if v, ok := r.Binding("default"); !ok || v.Conns != 25 || len(v.Domains) != 25 || v.Ready != 25 {
+	if v, ok := r.Binding("default"); !ok || v.Conns != 25 || v.Ready != 25 {
 		t.Errorf("binding %+v", v)
 	}
 	if _, ok := r.Explain(r.now, "nobody.test/default"); ok {

@@ -1,14 +1,68 @@
 package sched
 
 // openingMost is how many connections of one binding may be on their way to one host,
-// unanswered. What holds up another binding's does not count. A receiver is not buried under more calls than it takes in, which it would drop without
-// a word; and when many queues come at once, what the first connections of each deliver
-// meanwhile needs no further ones.
-const openingMost = 32
+// unanswered. What holds up another binding's does not count. A receiver is not buried
+// under more calls than it takes in, which it would drop without a word. Once as many
+// sessions are open, at most openingFew are opened at a time: when many queues come at
+// once, those that are open go from queue to queue (migrate.go), and each further one
+// costs both sides more than it brings.
+const (
+	openingMost = 32
+	openingFew  = 4
+)
 
 // crowded reports whether further connections to the host wait for those that are being
-// opened.
-func (h *host) crowded() bool { return h.opening >= openingMost }
+// opened. To a host that has proven nothing there is one, which probes: a dead domain is
+// not called by all its mail at once.
+func (h *host) crowded() bool {
+	if !h.proven {
+		return h.opening > 0
+	}
+	if h.open >= openingMost {
+		return h.opening >= openingFew
+	}
+	return h.opening >= openingMost
+}
+
+// proves: a session came about with the host, or it took mail. It is in order until an
+// address of it fails.
+func (m *Machine) proves(host uint32) {
+	if x := m.hosts.at(host); !x.proven {
+		x.proven = true
+		m.wakeCrowd(host)
+	}
+}
+
+// wakeCrowd looks at those who wait at a host, if there is room now.
+func (m *Machine) wakeCrowd(host uint32) {
+	if x := m.hosts.at(host); x.crowd.len() > 0 && !x.waking {
+		x.waking = true
+		m.roomy.push(host)
+	}
+}
+
+// prober is the one of equal hosts that is being probed, 0 if none is: the others that
+// have proven nothing either are left alone meanwhile.
+func (m *Machine) prober(hosts []routeHost) uint32 {
+	for i := range hosts {
+		if x := m.hosts.at(hosts[i].host); !x.proven && x.opening > 0 {
+			return hosts[i].host
+		}
+	}
+	return 0
+}
+
+// crowdAt is the host at which mail for the host rh must wait until connections that are
+// being opened are answered, 0 if it need not. probed is the prober of its equals.
+func (m *Machine) crowdAt(rh *routeHost, probed uint32) uint32 {
+	switch x := m.hosts.at(rh.host); {
+	case x.crowded():
+		return rh.host
+	case !x.proven:
+		return probed
+	}
+	return 0
+}
 
 // begins counts a connection as being opened, until answered.
 func (m *Machine) begins(c *conn) {
@@ -22,21 +76,16 @@ func (m *Machine) answered(c *conn) {
 		return
 	}
 	c.opening = false
-	x := m.hosts.at(c.host)
-	x.opening--
-	if x.crowd.len() > 0 && !x.waking {
-		x.waking = true
-		m.roomy.push(c.host)
-	}
+	m.hosts.at(c.host).opening--
+	m.wakeCrowd(c.host)
 }
 
 // waitCrowd lines the queue up at a crowded host.
 func (m *Machine) waitCrowd(h, host uint32) {
 	q := m.queues.at(h)
-	if !q.gated && q.waitOn == 0 {
-		q.since = m.now
+	if !q.gated {
+		q.gated, q.before = true, uint8(causeOpening)
 	}
-	q.gated = true
 	m.hosts.at(host).crowd.push(gatePlace{h, q.epoch})
 }
 

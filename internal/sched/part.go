@@ -8,7 +8,7 @@ type partState uint8
 
 const (
 	partWaiting partState = iota // for a time, in its queue
-	partReady                    // for a connection, in its queue's ready list
+	partReady                    // for a connection, in its queue's ready parts
 	partFlying                   // on a connection
 )
 
@@ -16,15 +16,20 @@ const (
 type message struct {
 	id       mail.ID
 	received int64
+	prev     uint32 // in the order of age
+	next     uint32
 	open     int32 // recipients without a last outcome
-	delayed  bool  // its delay has been reported, or may have been before a restart
+	job      uint32
+	priority mail.Priority
+	delayed  bool // its delay has been reported, or may have been before a restart
 }
 
 // part is some recipients of one message for one lane (S8: it has one owner).
 type part struct {
 	due        int64
 	msg, queue uint32
-	prev, next uint32 // in the queue's list
+	prev, next uint32 // in the queue's list, or its job's
+	turn       uint32 // while it is ready
 	timer      uint32
 	conn       uint32 // while it flies
 	gen        uint32 // of the handle; with it the PartID
@@ -32,7 +37,8 @@ type part struct {
 	first, n   uint16 // the first run
 	attempts   uint16
 	state      partState
-	owed       bool // recovered: it does not expire before one attempt (S5)
+	owed       bool // recovered: it does not expire before one attempt, if that can be had (S5)
+	grouped    bool // its binding was chosen from a group: others of that may take over
 	rebound    bool // its binding is not the one it was accepted with, or may not be
 }
 
@@ -66,6 +72,7 @@ func (m *Machine) freePart(h uint32) {
 	p := m.parts.at(h)
 	m.wheel.cancel(&p.timer)
 	m.freeRuns(p)
+	m.gone(h)
 	*p = part{gen: p.gen}
 	m.parts.release(h)
 }
@@ -135,11 +142,12 @@ func (m *Machine) size(p *part) int {
 
 // expiry is when the part's message expires for it.
 func (m *Machine) expiry(p *part) int64 {
-	if p.owed {
-		return neverTime
-	}
 	e := m.lanes.at(m.queues.at(p.queue).lane).policy.Expiration
-	return min(m.messages.at(p.msg).received+int64(e), neverTime)
+	from := m.messages.at(p.msg).received
+	if p.owed { // an attempt, unless none comes about for as long again
+		from = max(from, m.recovered)
+	}
+	return min(from+int64(e), neverTime)
 }
 
 // enter puts a part that is in no list into its queue: to wait until it is due, or to
@@ -158,16 +166,23 @@ func (m *Machine) enter(h uint32, front bool) {
 	} else {
 		p.state = partReady
 		b.ready++
-		if front {
-			m.partList(&q.ready).pushFront(h)
-		} else {
-			m.partList(&q.ready).push(h)
-		}
+		m.pushReady(q, h, front)
 		m.touch(p.queue)
 	}
+	m.entered(h, q, p)
+	m.lanes.at(q.lane).listed[p.kind()]++
+	m.stray(h, p)
 	if at < neverTime {
 		p.timer = m.wheel.set(at, timerPart, h)
 	}
+}
+
+// kind is the index into a lane's listed.
+func (p *part) kind() int {
+	if p.grouped {
+		return 1
+	}
+	return 0
 }
 
 // leave takes a part out of its queue's list.
@@ -178,10 +193,12 @@ func (m *Machine) leave(h uint32) {
 	case partWaiting:
 		m.bindingOf(q).queued--
 		m.partList(&q.waiting).remove(h)
+		m.dueLeft(h, q)
 	case partReady:
 		m.bindingOf(q).ready--
-		m.partList(&q.ready).remove(h)
+		m.removeReady(q, h)
 	}
+	m.lanes.at(q.lane).listed[p.kind()]--
 	m.wheel.cancel(&p.timer)
 }
 
@@ -189,11 +206,26 @@ func (m *Machine) leave(h uint32) {
 func (m *Machine) partDue(h uint32) {
 	p := m.parts.at(h)
 	p.timer = noTimer
-	if m.now >= m.expiry(p) {
+	switch at := m.expiry(p); {
+	case m.now >= at:
 		m.leave(h)
 		m.expire(h)
-		return
+	case p.state == partReady: // its expiry has moved; its place stays
+		p.timer = m.wheel.set(at, timerPart, h)
+	default:
+		m.leave(h)
+		m.enter(h, false)
 	}
-	m.leave(h)
-	m.enter(h, false)
+}
+
+// retime sets the timer of a part whose lane has another message_expiration now.
+func (m *Machine) retime(h uint32, p *part) {
+	at := m.expiry(p)
+	if p.state == partWaiting {
+		at = min(at, p.due)
+	}
+	m.wheel.cancel(&p.timer)
+	if at < neverTime {
+		p.timer = m.wheel.set(at, timerPart, h)
+	}
 }

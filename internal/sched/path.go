@@ -14,7 +14,8 @@ const openFilesOption = "open_files"
 type counterMeta struct {
 	limit      *policy.Limit // that set its ceiling
 	generation uint64
-	label      string // "option key", made when first shown
+	cause      uint32 // that it blocks (wait.go), if anybody has waited on it
+	grants     meter  // of connections, or of tokens
 }
 
 // keyOf is the key of the counter that a limit counts on.
@@ -41,12 +42,12 @@ func keyOf(x *policy.Limit, l laneText, host string, p *placeKey) limit.Key {
 	return k
 }
 
-// laneText is the names of a lane.
+// laneText is the names that a lane is counted under; domain is its routing domain.
 type laneText struct{ binding, group, domain string }
 
 func (m *Machine) laneText(l *lane) laneText {
-	b, d := m.laneNames(l)
-	return laneText{b, m.names.bindings[l.key.binding].group, d}
+	b := &m.names.bindings[l.key.binding]
+	return laneText{b.name, b.group, m.routingOf(l)}
 }
 
 const byHost = policy.ByHost | policy.ByAddress
@@ -114,14 +115,17 @@ func (m *Machine) counter(x *policy.Limit, k limit.Key, generation uint64) limit
 	return id
 }
 
-// label is a counter's name in lists of waiting times.
+// label is a counter's name, as printed and asked for.
 func (m *Machine) label(id limit.CounterID) string {
-	c := &m.meta[id]
-	if c.label == "" {
-		k := m.limits.Key(id)
-		c.label = k.Option + " " + k.String()
+	k := m.limits.Key(id)
+	return k.Option + " " + k.String()
+}
+
+// granted counts a connection on the counters of its path.
+func (m *Machine) granted(path []limit.CounterID) {
+	for _, id := range path {
+		m.meta[id].grants.add(m.now, 1)
 	}
-	return c.label
 }
 
 // openFiles makes, changes or drops the counter of the open-file limit.
@@ -139,6 +143,6 @@ func (m *Machine) openFiles() {
 		m.open = m.counter(x, limit.Key{Option: openFilesOption}, m.generation)
 		return
 	}
-	m.meta[m.open] = counterMeta{limit: x, generation: m.generation}
+	m.meta[m.open].limit, m.meta[m.open].generation = x, m.generation
 	m.limits.SetLimit(m.open, most, 0)
 }

@@ -11,24 +11,30 @@ import (
 // queue is the mail of one tenant on one lane. Its parts wait for a time (waiting) or
 // for a connection (ready: the ready queue); its connections belong to it.
 type queue struct {
-	waiting, ready list
-	idle           list // open connections without a part that may take one
-	ahead          list // with one part, that may take the next one ahead
-	lane           uint32
-	tenant         int32
-	next, prev     uint32 // of the lane
-	flying         int32  // parts on connections
-	conns          int32  // permits held, those on their way out included
-	serving        int32  // connections being opened or open, not on their way out
-	waitOn         limit.CounterID
-	epoch          uint32 // of its places in lines at gates
-	born           uint32 // tells it from others that had its handle
-	since          int64  // when it began to wait, at a counter or a gate
-	last           *mail.Reply
-	waits          *waits
-	dirty          bool
-	gated          bool // waits for a gate
-	leaning        bool // nothing new can be opened: it leans on the connections it has, whose next event brings it on
+	waiting    list
+	ready      ready
+	idle       list // open connections without a part that may take one
+	full       list // with two parts, the second not asked back
+	ahead      list // with one part, that may take the next one ahead
+	lane       uint32
+	tenant     int32
+	next, prev uint32 // of the lane
+	flying     int32  // parts on connections
+	conns      int32  // permits held, those on their way out included
+	serving    int32  // connections being opened or open, not on their way out
+	waitOn     limit.CounterID
+	epoch      uint32 // of its places in lines at gates
+	born       uint32 // tells it from others that had its handle
+	eldest     uint32 // its oldest part (age.go)
+	first      uint32 // of the waiting ones, the first to be due
+	cause      uint32 // what its time is booked on now (wait.go)
+	since      int64  // since when
+	last       *mail.Reply
+	waits      *waits
+	dirty      bool
+	gated      bool  // waits for a gate
+	before     uint8 // which cause that is
+	leaning    bool  // nothing new can be opened: it leans on the connections it has, whose next event brings it on
 }
 
 // remember keeps a reply to be shown, not more than a line of it.
@@ -41,14 +47,19 @@ func (q *queue) remember(r mail.Reply) {
 	q.last = &r
 }
 
-// kick sees to it that a queue's ready parts move: to connections that are open, or
-// to one more. from is the counter whose turn the queue has, 0 if it has none. One
-// kick opens at most one connection.
+// kick looks at a queue and books what it waits for from now on. from is the counter
+// whose turn the queue has, 0 if it has none.
 func (m *Machine) kick(h uint32, from limit.CounterID) {
-	q := m.queues.at(h)
-	if q.lane == 0 {
-		return
+	if m.queues.at(h).lane != 0 {
+		m.move(h, from)
+		m.book(h)
 	}
+}
+
+// move sees to it that a queue's ready parts move: to connections that are open, or to
+// one more. It opens at most one connection.
+func (m *Machine) move(h uint32, from limit.CounterID) {
+	q := m.queues.at(h)
 	if from != 0 {
 		m.noteWait(q) // Next has taken it out of its lines
 	}
@@ -79,7 +90,7 @@ func (m *Machine) kick(h uint32, from limit.CounterID) {
 	m.connect(h, from)
 }
 
-// failHead concludes the oldest ready part without a connection, and comes back for
+// failHead concludes the next ready part without a connection, and comes back for
 // the next one. Open connections still serve what they can.
 func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
 	q := m.queues.at(h)
@@ -87,7 +98,7 @@ func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
 		q.leaning = true
 		return
 	}
-	m.fail(q.ready.head, class, reply)
+	m.fail(m.nextReady(q), class, reply)
 	m.touch(h)
 }
 
@@ -148,15 +159,9 @@ func (m *Machine) unwait(h uint32) {
 	m.noteWait(q)
 }
 
-// noteWait ends a wait and books its time on what was waited for.
+// noteWait notes that the queue stands in no line any more.
 func (m *Machine) noteWait(q *queue) {
-	if q.waitOn != 0 {
-		if q.waits == nil {
-			q.waits = &waits{}
-		}
-		q.waits.add(m.label(q.waitOn), m.now-q.since)
-		q.waitOn = 0
-	}
+	q.waitOn = 0
 	if q.gated {
 		q.gated = false
 		q.epoch++
@@ -167,27 +172,4 @@ func (m *Machine) noteWait(q *queue) {
 func (m *Machine) replace(h uint32) {
 	m.unwait(h)
 	m.touch(h)
-}
-
-// waits books how long a queue has waited on what: the latest few.
-type waits struct {
-	on [8]struct {
-		label string
-		ns    int64
-	}
-}
-
-func (w *waits) add(label string, ns int64) {
-	least := 0
-	for i := range w.on {
-		if w.on[i].label == label || w.on[i].label == "" {
-			w.on[i].label = label
-			w.on[i].ns += ns
-			return
-		}
-		if w.on[i].ns < w.on[least].ns {
-			least = i
-		}
-	}
-	w.on[least].label, w.on[least].ns = label, ns
 }

@@ -12,12 +12,16 @@ const delayAfter = int64(4 * time.Hour)
 
 func (m *Machine) submit(ev *Submitted) {
 	received := min(ev.Received, m.now)
+	if ev.Recovered {
+		m.recovered = m.now
+	}
 	h := m.messages.alloc()
 	*m.messages.at(h) = message{
-		id: ev.Message, received: received,
+		id: ev.Message, received: received, job: m.joinJob(ev.Job), priority: ev.Priority,
 		// Whether it was reported before a restart is not kept: rather not twice.
 		delayed: ev.Recovered && m.now-received >= delayAfter,
 	}
+	m.lineUp(h)
 	total := 0
 	for i := range ev.Parts {
 		total += len(ev.Parts[i].Recipients)
@@ -36,7 +40,7 @@ func (m *Machine) submit(ev *Submitted) {
 	}
 	if total == 0 { // every recipient had its outcome before the crash: S3, finish last
 		m.push(result{after: m.account, id: ev.Message, kind: resultFinish})
-		m.messages.release(h)
+		m.freeMessage(h)
 	}
 }
 
@@ -64,7 +68,7 @@ func (m *Machine) submitPart(msg uint32, tenant int32, sp *SubmittedPart, recove
 		n := min(batch, len(rest))
 		h := m.newPart(part{
 			msg: msg, queue: qh, due: due, attempts: uint16(min(max(sp.Attempts, 0), 1<<16-2)),
-			owed: recovered, rebound: recovered,
+			owed: recovered, grouped: sp.Group != "", rebound: recovered,
 		})
 		m.setRecipients(m.parts.at(h), rest[:n])
 		m.enter(h, false)

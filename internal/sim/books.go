@@ -12,6 +12,7 @@ import (
 // and the spool were told.
 type books struct {
 	fate      map[mail.ID]*fate
+	jobs      map[string]int // recipients delivered to, by job
 	order     []mail.ID
 	Delivered int // recipients
 	Twice     int // recipients that got it more than once
@@ -33,17 +34,19 @@ type fate struct {
 	booked   map[int]bool // and it is written
 	finished bool
 	rcpt     int
+	job      string
 }
 
 func (b *books) reset() {
 	b.fate = map[mail.ID]*fate{}
+	b.jobs = map[string]int{}
 	b.lag = 200 * time.Microsecond
 }
 
 func (b *books) of(id mail.ID) *fate { return b.fate[id] }
 
-func (b *books) accept(id mail.ID, rcpt int) {
-	b.fate[id] = &fate{arrived: map[int]int{}, final: map[int]bool{}, booked: map[int]bool{}, rcpt: rcpt}
+func (b *books) accept(id mail.ID, job string, rcpt int) {
+	b.fate[id] = &fate{arrived: map[int]int{}, final: map[int]bool{}, booked: map[int]bool{}, rcpt: rcpt, job: job}
 	b.order = append(b.order, id)
 }
 
@@ -53,6 +56,7 @@ func (b *books) arrived(w *World, id mail.ID, rcpt int) {
 	f.arrived[rcpt]++
 	if f.arrived[rcpt] == 1 {
 		b.Delivered++
+		b.jobs[f.job]++
 	} else if b.Twice++; w.epoch == 0 {
 		w.fail("message %s reached recipient %d twice without a crash", id, rcpt)
 	}
@@ -111,7 +115,9 @@ type spool struct {
 
 type kept struct {
 	tenant   string
-	received int64
+	job      string
+	priority mail.Priority
+	received int64 // by the wall clock, as Next in state
 	parts    []sched.SubmittedPart
 	state    map[int]mail.RecipientState
 }
@@ -132,6 +138,7 @@ func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, fini
 			return
 		}
 		for _, s := range states {
+			s.Next += w.wall
 			k.state[s.Index] = s
 		}
 		if finish {
@@ -185,7 +192,7 @@ func (w *World) Spool(healthy bool) {
 func (w *World) Crash(down time.Duration) {
 	w.now += int64(down)
 	w.epoch++
-	w.m, w.wakeAt, w.stopped = nil, never, false
+	w.m, w.wakeAt, w.stopped, w.audit = nil, never, false, sched.WaitAudit{}
 	w.books.recorded, w.spool.seq, w.books.sick, w.books.pending = 0, 0, false, nil
 	ids := make([]sched.ConnID, 0, len(w.conns))
 	for id := range w.conns {
@@ -205,7 +212,7 @@ func (w *World) Crash(down time.Duration) {
 
 // recover submits what is left of a message.
 func (w *World) recover(id mail.ID, k *kept) {
-	ev := sched.Submitted{Message: id, Tenant: k.tenant, Received: k.received, Recovered: true}
+	ev := sched.Submitted{Message: id, Tenant: k.tenant, Job: k.job, Priority: k.priority, Received: k.received - w.wall, Recovered: true}
 	for _, p := range k.parts {
 		var left []int
 		attempts, due, b := 0, w.now, p.Binding
@@ -215,16 +222,16 @@ func (w *World) recover(id mail.ID, k *kept) {
 				continue
 			}
 			left = append(left, r)
-			attempts, due = max(attempts, s.Attempts), max(due, s.Next)
+			attempts, due = max(attempts, s.Attempts), max(due, s.Next-w.wall)
 			if s.Binding != "" {
-				b = s.Binding
+				b, p.Group = s.Binding, s.Group
 			}
 		}
 		if len(left) == 0 {
 			continue
 		}
 		p.Recipients, p.Attempts, p.Due, p.Binding = left, attempts, due, b
-		p.Policy, p.Generation = w.rules.queue(w.bindingOf(b), p.Domain), w.generation
+		p.Policy, p.Generation = w.queuePolicy(b, p.Domain), w.generation
 		ev.Parts = append(ev.Parts, p)
 	}
 	w.step(ev)

@@ -11,10 +11,15 @@ func (w *World) expect(s *sentence) error {
 	if len(s.words) > 0 && s.words[0] == "waits" {
 		return w.expectWait(what, s)
 	}
+	if len(s.words) > 0 && s.words[0] == "says" {
+		return w.expectWords(what, strings.Join(s.words[1:], " "))
+	}
 	var got int
 	switch what {
 	case "delivered":
 		got = w.books.Delivered
+	case "job":
+		got = w.books.jobs[s.word()]
 	case "bounced":
 		got = w.books.Bounced
 	case "expired":
@@ -31,6 +36,8 @@ func (w *World) expect(s *sentence) error {
 		got = len(w.conns)
 	case "peak":
 		got = w.referee.Peak[s.word()]
+	case "moves":
+		got = w.referee.Moves
 	case "open":
 		got = w.referee.open[s.word()]
 	case "accepted":
@@ -64,6 +71,18 @@ func (w *World) expect(s *sentence) error {
 		return nil
 	}
 	return fmt.Errorf("it is %d", got)
+}
+
+// expectWords compares what explain says of a queue.
+func (w *World) expectWords(queue, words string) error {
+	x, ok := w.machine().Explain(w.now, queue)
+	switch {
+	case !ok:
+		return fmt.Errorf("there is no such queue")
+	case !strings.Contains(x.State, words):
+		return fmt.Errorf("it says: %s", x.State)
+	}
+	return nil
 }
 
 func (w *World) expectWait(queue string, s *sentence) error {

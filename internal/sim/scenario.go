@@ -31,7 +31,8 @@ import (
 //	addresses mx1.one.test 2
 //	address mx1.one.test 2001:db8::1                 one more
 //	receiver mx1.one.test latency 5ms bears 20 refuses from 10s to 20s
-//	submit 100 messages to one.test every 10ms via ip-1 tenant shop recipients 3
+//	submit 100 messages to one.test every 10ms via ip-1 tenant shop recipients 3 job spring priority low
+//	submit 5 messages to one.test via ip-1 named     the client named the binding, not its group
 //	suspend one.test | binding:ip-1 | *              also resume, retry
 //	configure suspend one.test                       suspend_delivery by a reload; configure resume
 //	trouble ip-1 address                             address, files, ports, route, route6, none
@@ -41,8 +42,10 @@ import (
 //	stop
 //	run 1m
 //	expect delivered 100                             also bounced, expired, deferred, delays, twice, messages, connections
+//	expect job spring 20                             so many recipients of a job
 //	expect peak one.test at most 8                   a number alone is exact; also at least
 //	expect one.test/default waits on max_outbound_connections
+//	expect one.test/default says waits for a token   in what explain says
 //	expect log binding ip-1
 func Scenario(r io.Reader) (*World, error) {
 	w := New(1)
@@ -262,27 +265,35 @@ func (w *World) saySubmit(s *sentence) {
 	n := s.number()
 	s.must("messages")
 	s.must("to")
-	domain, every, via, tenant, rcpt := s.word(), time.Duration(0), "default", "", 1
+	every, load := time.Duration(0), Load{Domain: s.word(), Binding: "default", Recipients: 1}
 	for s.more() && s.err == nil {
 		switch s.word() {
 		case "every":
 			every = s.duration()
 		case "via":
-			via = s.word()
+			load.Binding = s.word()
 		case "tenant":
-			tenant = s.word()
+			load.Tenant = s.word()
 		case "recipients":
-			rcpt = s.number()
+			load.Recipients = s.number()
+		case "job":
+			load.Job = s.word()
+		case "named":
+			load.Named = true
+		case "priority":
+			p, err := mail.ParsePriority(s.word())
+			s.note(err)
+			load.Priority = p
 		default:
-			s.wrong("every, via, tenant or recipients")
+			s.wrong("every, via, tenant, recipients, job, priority or named")
 		}
 	}
 	for i := range n {
 		if every == 0 {
-			w.Submit(via, domain, tenant, rcpt)
+			w.Hand(load)
 			continue
 		}
-		w.client(time.Duration(i)*every, func() { w.Submit(via, domain, tenant, rcpt) })
+		w.client(time.Duration(i)*every, func() { w.Hand(load) })
 	}
 }
 

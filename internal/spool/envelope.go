@@ -16,6 +16,8 @@ const (
 	envEightBit = 1 << iota
 	envSMTPUTF8
 	envReport
+	envHigh // priority; neither: normal
+	envLow
 )
 
 const (
@@ -34,6 +36,13 @@ func appendEnvelope(b []byte, env *mail.Envelope) []byte {
 	}
 	if env.Report {
 		flags |= envReport
+	}
+	switch env.Priority {
+	case mail.PriorityHigh:
+		flags |= envHigh
+	case mail.PriorityLow:
+		flags |= envLow
+	case mail.PriorityNormal:
 	}
 	b = append(b, envelopeVersion, flags, byte(env.Ret))
 	b = binary.AppendVarint(b, env.Received)
@@ -94,6 +103,12 @@ func decodeEnvelope(id mail.ID, b []byte) (*mail.Envelope, error) {
 	flags := r.byte()
 	env := &mail.Envelope{
 		ID: id, EightBit: flags&envEightBit != 0, SMTPUTF8: flags&envSMTPUTF8 != 0, Report: flags&envReport != 0,
+	}
+	switch flags & (envHigh | envLow) {
+	case envHigh:
+		env.Priority = mail.PriorityHigh
+	case envLow:
+		env.Priority = mail.PriorityLow
 	}
 	env.Ret = mail.Ret(r.byte())
 	env.Received = r.varint()

@@ -13,7 +13,7 @@ import (
 func sampleEnvelope() *mail.Envelope {
 	return &mail.Envelope{
 		ID: mail.ID{1}, Sender: mail.Address{Local: "a", Domain: "b.test"}, Received: 1, Size: 2, Tenant: "t", Job: "j", EnvID: "e",
-		Ret: mail.RetFull, Report: true,
+		Ret: mail.RetFull, Report: true, Priority: mail.PriorityLow,
 		Source: mail.Source{Protocol: "smtp", Client: netip.MustParseAddrPort("[fe80::1%eth0]:25"), Helo: "h", Login: "l", Listener: "x"},
 		Recipients: []mail.Recipient{
 			{Address: mail.Address{Local: "r", Domain: "D.test"}, Domain: "d.test", Binding: "b", Group: "g", ORcpt: "rfc822;x"},

@@ -23,7 +23,7 @@ func ID(n int) mail.ID {
 func Envelope(id mail.ID, recipients int) *mail.Envelope {
 	env := &mail.Envelope{
 		ID: id, Sender: mail.Address{Local: "sender", Domain: "Origin.test"}, Received: id.Millis() * 1e6, Size: 17,
-		Tenant: "tenant", Job: "job", EnvID: "env+2Bid", Ret: mail.RetHeaders, EightBit: true, SMTPUTF8: true,
+		Tenant: "tenant", Job: "job", Priority: mail.Priority(id[15] % mail.Priorities), EnvID: "env+2Bid", Ret: mail.RetHeaders, EightBit: true, SMTPUTF8: true,
 		Source: mail.Source{
 			Protocol: "smtp", Client: netip.MustParseAddrPort("127.0.0.1:2525"), Helo: "client.test", Login: "user",
 			Listener: "127.0.0.1:25",
