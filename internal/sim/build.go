@@ -139,8 +139,8 @@ func (w *World) checkWaiters() {
 }
 
 func (w *World) checkWaiter(q *sched.QueueView) {
-	if w.bindingOf(q.Binding).gone {
-		return
+	if w.bindingOf(q.Binding).gone || q.WaitingOn.Rate != "" {
+		return // tokens of connections that never sent anything are not in the receiver's books
 	}
 	poor := !slices.ContainsFunc(w.connList(), func(c *conn) bool {
 		return c.Binding == q.Binding && c.Domain == q.Domain && c.Tenant == q.Tenant

@@ -126,6 +126,7 @@ func RandomPlan(seed uint64) *Plan {
 	p.drawTenants()
 	p.drawOptions()
 	p.drawLimits()
+	p.drawRates()
 	p.drawMail()
 	p.drawTrouble()
 	p.Conf.seal("")
