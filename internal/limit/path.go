@@ -143,7 +143,12 @@ func (e *Engine) Leave(p *Permit) {
 // limit by connections that are not yet on their way out.
 func (e *Engine) Surplus(p *Permit) bool {
 	for _, id := range p.Path() {
-		if c := &e.counters[id]; c.used-c.closing > c.limit+c.reserve {
+		c := &e.counters[id]
+		stay := c.used - c.closing
+		if p.leaving {
+			stay++ // would it, if it stayed?
+		}
+		if stay > c.limit+c.reserve {
 			return true
 		}
 	}
@@ -155,10 +160,13 @@ func (e *Engine) Surplus(p *Permit) bool {
 func (e *Engine) Contended(p *Permit, self WaiterID) bool {
 	for _, id := range p.Path() {
 		c := &e.counters[id]
-		if c.waiting <= c.closing {
+		n := c.waiting - c.closing
+		if p.leaving {
+			n++ // it is not its own successor
+		}
+		if n <= 0 {
 			continue
 		}
-		n := c.waiting - c.closing
 		if self != 0 && e.waitsOn(self, id) {
 			n--
 		}

@@ -13,6 +13,9 @@ func (m *Machine) CheckInvariants() error {
 	if err := m.checkConns(); err != nil {
 		return err
 	}
+	if err := m.checkServed(); err != nil {
+		return err
+	}
 	if err := m.checkRouting(); err != nil {
 		return err
 	}
