@@ -87,9 +87,10 @@ type Machine struct {
 	suspensions []suspension
 	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
 	able        []Candidate  // what heirs found last
-	sweeping    bool
-	sweepAgain  bool
-	sick        bool // the spool cannot write
+	sweeping    sweepFor     // what a sweep over all parts is under way for, and
+	sweepNext   sweepFor     // the next one
+	recovered   int64        // when the last recovered message came
+	sick        bool         // the spool cannot write
 	stopping    bool
 	held        bool // hand-outs are held back by sick or by the backlog
 
