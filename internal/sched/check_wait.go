@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-mta/sluice/internal/limit"
 )
 
-// WaitAudit recounts how long queues have wanted connections, apart from what the
-// machine books: whether a queue wants one is looked at after each step and holds until
+// WaitAudit recounts how long queues have wanted connections, or tokens for those that they
+// have, apart from what the machine books: whether a queue wants one is looked at after each step and holds until
 // the next. The zero WaitAudit is ready. For tests and the simulator.
 type WaitAudit struct {
 	at      int64
@@ -78,7 +78,8 @@ func (m *Machine) auditQueue(a *WaitAudit, h uint32, q *queue, idle bool) error 
 	if x.wants {
 		x.wanted += m.now - a.at
 	}
-	x.wants = q.ready.n > 0 && m.wanted(q, m.lanes.at(q.lane)) > int(a.serving[h])
+	l := m.lanes.at(q.lane)
+	x.wants = q.ready.n > 0 && (m.wanted(q, l) > int(a.serving[h]) || m.lacksTokens(q, l))
 	if q.cause != noCause {
 		a.waiting[m.causes.at(q.cause).tally]++
 	}
@@ -95,7 +96,7 @@ func (m *Machine) auditQueue(a *WaitAudit, h uint32, q *queue, idle bool) error 
 
 // idle reports whether no work is left over for the next step.
 func (m *Machine) idle() bool {
-	return !m.limits.Pending() && m.dirty.len() == 0 && m.waked.len() == 0 && m.strays.len() == 0 && m.roomy.len() == 0 && m.jobs.len() == 0 && m.urgent.len() == 0
+	return !m.limits.Pending() && m.limits.WakeAt() > m.now && m.dirty.len() == 0 && m.waked.len() == 0 && m.strays.len() == 0 && m.roomy.len() == 0 && m.jobs.len() == 0 && m.urgent.len() == 0
 }
 
 func (m *Machine) bookedTime(q *queue) int64 {
@@ -146,10 +147,15 @@ func (m *Machine) Lift(now int64, name string) bool {
 	if !ok {
 		return false
 	}
-	if m.limits.State(id).Throttle {
-		m.limits.SetRate(max(now, m.now), id, limit.Rate{})
-	} else {
+	if !m.limits.State(id).Throttle {
 		m.limits.SetLimit(id, math.MaxInt32, 0)
+		return true
+	}
+	k := m.limits.Key(id)
+	for _, k.Sent = range [...]bool{false, true} { // both its buckets
+		if id, ok := m.limits.Lookup(k); ok {
+			m.limits.SetRate(max(now, m.now), id, limit.Rate{})
+		}
 	}
 	return true
 }
