@@ -10,12 +10,15 @@ type counter struct {
 	limit    int32 // <= this many at once
 	reserve  int32 // and so many more for those that hold nothing
 	used     int32
-	waiting  int32 // tickets on it
-	poor     int32 // of these, of waiters that hold nothing
-	reps     int32 // waiters it has let pass that now wait on a counter which covers it
-	poorRep  int32 // of these, such that hold nothing
-	closing  int32 // permits on it whose connections are on their way out
-	refs     int32 // cached paths that name it
+	waiting  int32  // tickets on it
+	poor     int32  // of these, of waiters that hold nothing
+	reps     int32  // waiters it has let pass that now wait on a counter which covers it
+	poorRep  int32  // of these, such that hold nothing
+	claims   int32  // of waiters that have waited long
+	claim    uint32 // the oldest of them
+	held     int64  // how long a permit is held, on the average, while others wait
+	closing  int32  // permits on it whose connections are on their way out
+	refs     int32  // cached paths that name it
 	list     uint32
 	idle     uint32 // most recent node of its circular idle list
 	throttle uint32 // 0: a plain counter
@@ -32,16 +35,17 @@ type counter struct {
 // on do not stand in its way, because there may be a reserve there for it alone.
 func (c *counter) room(poor bool) int32 {
 	if poor {
-		return c.limit + c.reserve - c.used - c.poorRep
+		return c.limit + c.reserve - c.used - c.claims - c.poorRep
 	}
-	return c.limit - c.used - c.reps
+	return c.limit - c.used - c.claims - c.reps
 }
 
-func (c *counter) full(poor bool) bool {
+// ceiling is how many the counter admits at most.
+func (c *counter) ceiling(poor bool) int32 {
 	if poor {
-		return c.used >= c.limit+c.reserve
+		return c.limit + c.reserve
 	}
-	return c.used >= c.limit
+	return c.limit
 }
 
 // Engine holds the counters and those who wait on them. The zero Engine is not
@@ -59,6 +63,9 @@ type Engine struct {
 
 	lists    []waitlist
 	freeList []uint32
+
+	claims    []claim
+	freeClaim uint32
 
 	idle     []idleNode
 	freeIdle uint32
@@ -82,6 +89,7 @@ func New() *Engine {
 		tickets:   make([]ticket, 1),
 		lists:     make([]waitlist, 1),
 		idle:      make([]idleNode, 1),
+		claims:    make([]claim, 1),
 		throttles: make([]throttle, 1),
 	}
 }
@@ -132,7 +140,7 @@ func (e *Engine) Release(id CounterID) {
 // collect frees the counter when nothing holds it any more.
 func (e *Engine) collect(id CounterID) {
 	c := &e.counters[id]
-	if !c.live || c.refs > 0 || c.used > 0 || c.waiting > 0 || c.reps > 0 || c.listed {
+	if !c.live || c.refs > 0 || c.used > 0 || c.waiting > 0 || c.reps > 0 || c.claims > 0 || c.listed {
 		return
 	}
 	if x := e.throttleOf(id); x != nil {
@@ -182,7 +190,7 @@ func (e *Engine) State(id CounterID) State {
 	c := &e.counters[id]
 	s := State{
 		Used: int(c.used), Limit: int(c.limit), Reserve: int(c.reserve), Waiters: int(c.waiting), Closing: int(c.closing),
-		Grants: c.grants,
+		Claims: int(c.claims), Grants: c.grants,
 	}
 	if x := e.throttleOf(id); x != nil {
 		s.Throttle, s.Rate = true, x.rate

@@ -8,6 +8,7 @@ type Why uint8
 const (
 	Full      Why = iota + 1 // no room
 	Queued                   // room, but others wait for it and come first
+	Claimed                  // room, but it is kept for those that have waited long
 	Throttled                // a throttle: no token yet, or others wait for it and come first
 )
 
@@ -44,10 +45,14 @@ func (e *Engine) Check(now int64, path []CounterID, tolls []Toll, t Turn) (Block
 	}
 	for i, id := range path {
 		c := &e.counters[id]
-		if c.full(t.Poor) {
+		ahead, mine := e.ahead(c, t.Waiter)
+		switch most := c.ceiling(t.Poor); {
+		case c.used >= most:
 			return Blocker{Counter: id, Why: Full}, false
-		}
-		if i > passed && c.waiting > 0 && (c.poor > 0 || c.used < c.limit) {
+		case c.used+ahead >= most:
+			return Blocker{Counter: id, Why: Claimed}, false
+		case mine:
+		case i > passed && c.waiting > 0 && (c.poor > 0 || c.used+ahead < c.limit):
 			return Blocker{Counter: id, Why: Queued}, false
 		}
 	}
@@ -81,7 +86,7 @@ func (e *Engine) hold(p *Permit, path []CounterID) {
 		e.counters[id].used++
 	}
 	p.n = uint8(copy(p.path[:], path))
-	p.held = true
+	p.held, p.since = true, e.now
 }
 
 // Return gives the permit back on the counters it was taken on and lines up those
@@ -92,12 +97,25 @@ func (e *Engine) Return(p *Permit) {
 	}
 	e.Busy(p)
 	for _, id := range p.Path() {
+		c := &e.counters[id]
 		if p.leaving {
-			e.counters[id].closing--
+			c.closing--
+		}
+		if c.waiting > 0 {
+			c.lasted(e.now - p.since)
 		}
 		e.drop(id)
 	}
 	*p = Permit{}
+}
+
+// lasted takes the time for which a permit was held into the mean.
+func (c *counter) lasted(ns int64) {
+	if c.held == 0 {
+		c.held = max(ns, 1)
+		return
+	}
+	c.held = max(c.held+(ns-c.held)/16, 1)
 }
 
 func (e *Engine) drop(id CounterID) {
@@ -118,6 +136,7 @@ func (e *Engine) Move(p *Permit, path []CounterID) {
 	old := *p
 	p.idle, p.leaving = 0, false
 	e.hold(p, path) // first charge, then release: a counter on both paths lives on
+	p.since = old.since
 	if old.leaving {
 		e.Leave(p)
 	}
@@ -155,11 +174,8 @@ func (e *Engine) Surplus(p *Permit) bool {
 func (e *Engine) Contended(p *Permit, self WaiterID) bool {
 	for _, id := range p.Path() {
 		c := &e.counters[id]
-		if c.waiting <= c.closing {
-			continue
-		}
 		n := c.waiting - c.closing
-		if self != 0 && e.waitsOn(self, id) {
+		if n > 0 && self != 0 && e.ticketAt(self, id) != 0 {
 			n--
 		}
 		if n > 0 {

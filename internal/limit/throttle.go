@@ -110,10 +110,11 @@ func (e *Engine) checkTolls(tolls []Toll, t Turn) (Blocker, bool) {
 			continue
 		}
 		c, th := &e.counters[x.Throttle], e.throttleOf(x.Throttle)
+		_, mine := e.ahead(c, t.Waiter)
 		switch r := th.ready(int64(x.N)); {
 		case r > at:
 			worst, at = Blocker{x.Throttle, Throttled, x.N}, r
-		case worst.Counter == 0 && c.waiting > 0 && !e.passed(t, x.Throttle):
+		case worst.Counter == 0 && c.waiting > 0 && !mine && !e.passed(t, x.Throttle):
 			worst = Blocker{x.Throttle, Throttled, x.N}
 		}
 	}
@@ -144,8 +145,17 @@ func (e *Engine) spend(tolls []Toll) {
 
 // admits is when the throttle may admit whoever is first in its line.
 func (e *Engine) admits(c *counter, x *throttle) int64 {
-	t := &e.tickets[e.head(&e.lists[c.list], false)]
-	return max(x.ready(int64(t.need)), x.hold)
+	return max(x.ready(int64(e.tickets[e.first(x.id, c)].need)), x.hold)
+}
+
+// first is the ticket at the front of a throttle's line: claimants by age, then in fair order.
+func (e *Engine) first(id CounterID, c *counter) uint32 {
+	if c.claims > 0 {
+		if t := e.firstClaim(id, c); t != 0 {
+			return t
+		}
+	}
+	return e.head(&e.lists[c.list], false)
 }
 
 // schedule sees to it that a throttle is looked at when its first waiter can be admitted,

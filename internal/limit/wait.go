@@ -10,10 +10,13 @@ const maxVia = 4
 // let it pass and hold a unit back for it while it waits on a counter that covers
 // them; their reps count it.
 type waiter struct {
-	first uint32 // its tickets
-	via   [maxVia]CounterID
-	nvia  uint8
-	poor  bool // as which it is counted there
+	first  uint32 // its tickets
+	claims uint32
+	since  int64 // when it was parked first since it was granted something
+	waits  bool  // since is set
+	via    [maxVia]CounterID
+	nvia   uint8
+	poor   bool // as which it is counted there
 }
 
 // ticket is the place of one waiter in the line of one counter.
@@ -41,6 +44,18 @@ func (e *Engine) Park(now int64, t Turn, path []CounterID, blockers ...Blocker) 
 	one := CounterID(0) // all its way leads through here
 	if len(blockers) == 1 {
 		one = blockers[0].Counter
+	}
+	if !w.waits {
+		w.waits, w.since = true, e.now
+	}
+	if len(path) > 0 && w.claims != 0 && !e.claimed(w, path) {
+		e.unclaim(t.Waiter)
+	}
+	if w.claims == 0 && e.mayClaim(w, t, path, blockers[0].Counter) {
+		e.claim(t.Waiter, path)
+	}
+	if w.claims != 0 {
+		e.dropVia(t.Waiter) // the claims keep more than that
 	}
 	e.keepVia(w, t, one)
 	if t.From != 0 && one != t.From {
@@ -71,7 +86,7 @@ func (e *Engine) keepVia(w *waiter, t Turn, one CounterID) {
 
 // passedBy books that the counter which named the waiter has let it pass to another one.
 func (e *Engine) passedBy(w *waiter, t Turn, covered bool) {
-	if covered && w.nvia < maxVia {
+	if covered && w.nvia < maxVia && w.claims == 0 {
 		w.via[w.nvia] = t.From
 		w.nvia++
 		e.counters[t.From].rep(t.Poor, 1)
@@ -90,6 +105,8 @@ func (e *Engine) Cancel(w WaiterID) {
 	}
 	e.leaveLines(w)
 	e.dropVia(w)
+	e.unclaim(w)
+	e.waiters[w].waits = false
 }
 
 // Parked reports whether the waiter stands in a line.
@@ -114,7 +131,7 @@ func (e *Engine) Next() (WaiterID, CounterID, bool) {
 		for q := &e.work[rank]; len(*q) > 0; {
 			id := (*q)[len(*q)-1]
 			c := &e.counters[id]
-			if t := e.pick(c); t != 0 {
+			if t := e.pick(id, c); t != 0 {
 				w := e.tickets[t].waiter
 				e.leaveLines(w)
 				return w, id, true
@@ -134,15 +151,20 @@ func (e *Engine) Pending() bool { return e.pending > 0 }
 
 // pick returns the ticket that a counter would serve next, 0 if it has no room for
 // anybody who waits.
-func (e *Engine) pick(c *counter) uint32 {
+func (e *Engine) pick(id CounterID, c *counter) uint32 {
 	switch {
 	case c.waiting == 0:
 		return 0
 	case c.throttle != 0:
 		if e.admits(c, &e.throttles[c.throttle]) <= e.now {
-			return e.head(&e.lists[c.list], false)
+			return e.first(id, c)
 		}
 		return 0
+	}
+	if c.claims > 0 {
+		if t := e.pickClaim(id, c); t != 0 {
+			return t
+		}
 	}
 	if c.room(false) > 0 {
 		return e.head(&e.lists[c.list], false)
@@ -160,10 +182,12 @@ func (e *Engine) push(id CounterID) {
 		e.schedule(id)
 		return
 	}
-	if c.listed || c.waiting == 0 || c.room(false) <= 0 && (c.poor == 0 || c.room(true) <= 0) {
+	if c.listed || c.waiting == 0 {
 		return
 	}
-	e.list(id)
+	if c.room(false) > 0 || c.poor > 0 && c.room(true) > 0 || c.claims > 0 && e.pickClaim(id, c) != 0 {
+		e.list(id)
+	}
 }
 
 func (e *Engine) list(id CounterID) {
@@ -190,6 +214,8 @@ func (e *Engine) settle(t Turn) {
 			e.counters[v].rep(w.poor, -1) // the grant's own use takes its place at once
 		}
 		e.pushAll(w)
+		e.unclaim(t.Waiter)
+		w.waits = false
 	}
 }
 
@@ -233,21 +259,22 @@ func (e *Engine) waiterAt(id WaiterID) *waiter {
 	return &e.waiters[id]
 }
 
-func (e *Engine) waitsOn(w WaiterID, id CounterID) bool {
+// ticketAt returns the waiter's ticket in the line of a counter, 0 if it has none.
+func (e *Engine) ticketAt(w WaiterID, id CounterID) uint32 {
 	if !e.Parked(w) {
-		return false
+		return 0
 	}
 	for t := e.waiters[w].first; t != 0; t = e.tickets[t].more {
 		if e.tickets[t].counter == id {
-			return true
+			return t
 		}
 	}
-	return false
+	return 0
 }
 
 func (e *Engine) lineUp(t Turn, b Blocker) {
 	id := b.Counter
-	if e.waitsOn(t.Waiter, id) {
+	if e.ticketAt(t.Waiter, id) != 0 {
 		return
 	}
 	k := e.allocTicket()
