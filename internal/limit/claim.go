@@ -3,18 +3,20 @@ package limit
 // Aged claims. Whoever needs several contended counters that no one of them covers could
 // be passed for ever: named by one it finds the other full, and back. So a waiter that has
 // waited long, has had its turn at one counter and is stopped by another claims a unit of
-// every counter on its path: room that only it and older claimants may take. Claims by
-// age: who claims needs used + older claims < limit, everybody else used + claims <
-// limit. No unit changes hands by a claim, so there is nothing to deadlock on: the oldest
+// every counter on its path: room that only it and older claimants may take. Claims go by
+// age: who claims needs used + older claims < limit, everybody else used + claims < limit;
+// of many claims only the oldest few keep a unit. No unit changes hands by a claim, so there is nothing to deadlock on: the oldest
 // claimant goes as soon as each of its counters has had one unit returned.
 //
-// A throttle's tokens cannot be kept: there a claimant is merely the first in line.
+// At a throttle a claimant is first in line. Its token is kept for the claimant only while
+// that waits for another throttle, for less than a further token would take: else a
+// fast one would idle for a slow one.
 const (
-	claimAfter  = 30e9 // ns: who has waited so long may claim,
-	claimHolds  = 3    // or, if less, so many times the mean time that a permit is held there,
-	claimSoon   = 1e9  // but not sooner
-	claimsMost  = 64   // claims on one counter: a hundredth of its limit, at least one, and
-	claimsShare = 100  // never more than that
+	claimAfter = 30e9 // ns: who has waited so long may claim,
+	claimHolds = 3    // or, if less, so many times the mean time that a permit is held there,
+	claimSoon  = 1e9  // but not sooner
+	claimShare = 100  // claims keep at most a hundredth of a limit (at least one unit)
+	claimsMost = 64   // so many may be on a counter: those of the oldest claimants
 )
 
 type claim struct {
@@ -34,28 +36,79 @@ func (c *counter) patience() int64 {
 
 // mayClaim reports whether the waiter, stopped by one, has reason to claim its path.
 func (e *Engine) mayClaim(w *waiter, t Turn, path []CounterID, stops CounterID) bool {
-	if t.From == 0 || t.From == stops || len(path) == 0 || e.now-w.since < e.counters[stops].patience() ||
-		e.keys[stops].covers(&e.keys[t.From]) {
+	if t.From == 0 || t.From == stops || e.now-w.since < e.counters[stops].patience() ||
+		e.covers(stops, t.From) {
 		return false
 	}
 	for _, id := range path {
-		c := &e.counters[id]
-		if c.throttle == 0 && c.claims >= min(max(c.limit/claimsShare, 1), claimsMost) {
+		if !e.claimable(&e.counters[id], t.Waiter) {
 			return false
 		}
 	}
 	return true
 }
 
+// claimable reports whether the counter has a place for a claim of the waiter.
+func (e *Engine) claimable(c *counter, id WaiterID) bool {
+	return c.claims < claimsMost || e.older(id, e.claims[e.claims[c.claim].prev].waiter)
+}
+
+// kept is how many units the counter keeps for claimants.
+func (c *counter) kept() int32 {
+	return min(c.claims, max(c.limit/claimShare, 1))
+}
+
 // claim registers the waiter on every counter of the path.
 func (e *Engine) claim(id WaiterID, path []CounterID) {
-	w := &e.waiters[id]
 	for _, c := range path {
-		n := e.allocClaim()
-		e.claims[n] = claim{waiter: id, counter: c, more: w.claims}
-		w.claims = n
-		e.rankClaim(n)
+		e.claimOne(id, c)
 	}
+}
+
+func (e *Engine) claimOne(id WaiterID, c CounterID) {
+	if x := &e.counters[c]; x.claims >= claimsMost {
+		e.unclaim(e.claims[e.claims[x.claim].prev].waiter) // the youngest makes room
+	}
+	n := e.allocClaim()
+	w := &e.waiters[id]
+	e.claims[n] = claim{waiter: id, counter: c, more: w.claims}
+	w.claims = n
+	e.rankClaim(n)
+}
+
+// claimThrottles puts a claimant first in line at the throttles that stop it, and has the
+// one that named it keep its token if the wait for another one costs no more than that.
+func (e *Engine) claimThrottles(t Turn, blockers []Blocker) {
+	for _, b := range blockers {
+		e.claimThrottle(t.Waiter, b.Counter)
+	}
+	if t.From == 0 || len(blockers) != 1 {
+		return
+	}
+	x, stops := e.throttleOf(t.From), e.throttleOf(blockers[0].Counter)
+	if x == nil || stops == nil || x == stops {
+		return
+	}
+	e.claimThrottle(t.Waiter, t.From)
+	token, _ := x.rate.span(1)
+	if wait := stops.ready(int64(blockers[0].Need)) - e.now; wait <= token && (x.keeper == 0 || e.older(t.Waiter, x.keeper)) {
+		x.keeper = t.Waiter
+	}
+}
+
+func (e *Engine) claimThrottle(id WaiterID, at CounterID) {
+	c := &e.counters[at]
+	if c.throttle != 0 && !e.hasClaim(id, at) && e.claimable(c, id) {
+		e.claimOne(id, at)
+	}
+}
+
+// keptFrom reports whether the throttle keeps its token for somebody who goes before the waiter.
+func (e *Engine) keptFrom(x *throttle, id WaiterID) bool {
+	if x.keeper == 0 || x.keeper == id {
+		return false
+	}
+	return int(id) >= len(e.waiters) || e.waiters[id].claims == 0 || e.older(x.keeper, id)
 }
 
 // rankClaim puts a claim where its waiter's age belongs.
@@ -100,15 +153,21 @@ func (e *Engine) unclaim(id WaiterID) {
 		e.claims[n] = claim{more: e.freeClaim}
 		e.freeClaim = n
 		n = x.more
+		if t := e.throttleOf(x.counter); t != nil && t.keeper == id {
+			t.keeper = 0
+		}
 		e.push(x.counter)
 		e.collect(x.counter)
 	}
 	w.claims = 0
 }
 
-// claimed reports whether the waiter's claims are on just this path.
+// claimed reports whether the waiter's claims are on just this path, throttles aside.
 func (e *Engine) claimed(w *waiter, path []CounterID) bool {
 	n := w.claims
+	for n != 0 && e.counters[e.claims[n].counter].throttle != 0 {
+		n = e.claims[n].more
+	}
 	for i := len(path) - 1; i >= 0; i-- {
 		if n == 0 || e.claims[n].counter != path[i] {
 			return false
@@ -118,12 +177,26 @@ func (e *Engine) claimed(w *waiter, path []CounterID) bool {
 	return n == 0
 }
 
-// ahead is how many claims on the counter go before the waiter, and whether it has one.
-func (e *Engine) ahead(c *counter, id WaiterID) (n int32, mine bool) {
-	if c.claims == 0 || id == 0 || int(id) >= len(e.waiters) || e.waiters[id].claims == 0 {
-		return c.claims, false
+// hasClaim reports whether the waiter has a claim on the counter.
+func (e *Engine) hasClaim(id WaiterID, at CounterID) bool {
+	if int(id) >= len(e.waiters) {
+		return false
 	}
-	for x := c.claim; n < c.claims; n++ {
+	n := e.waiters[id].claims
+	for n != 0 && e.claims[n].counter != at {
+		n = e.claims[n].more
+	}
+	return n != 0
+}
+
+// ahead is how many units the counter keeps for others who go before the waiter, and
+// whether one is kept for itself.
+func (e *Engine) ahead(c *counter, id WaiterID) (n int32, mine bool) {
+	kept := c.kept()
+	if kept == 0 || int(id) >= len(e.waiters) || e.waiters[id].claims == 0 {
+		return kept, false
+	}
+	for x := c.claim; n < kept; n++ {
 		if e.claims[x].waiter == id {
 			return n, true
 		}
@@ -136,7 +209,7 @@ func (e *Engine) ahead(c *counter, id WaiterID) (n int32, mine bool) {
 // unit of it, 0 if there is none.
 func (e *Engine) pickClaim(id CounterID, c *counter) uint32 {
 	x := c.claim
-	for n := int32(0); n < c.claims; n++ {
+	for n := int32(0); n < c.kept(); n++ {
 		w := e.claims[x].waiter
 		free := c.limit - c.used - n
 		if free+c.reserve <= 0 {

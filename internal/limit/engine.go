@@ -35,9 +35,9 @@ type counter struct {
 // on do not stand in its way, because there may be a reserve there for it alone.
 func (c *counter) room(poor bool) int32 {
 	if poor {
-		return c.limit + c.reserve - c.used - c.claims - c.poorRep
+		return c.limit + c.reserve - c.used - c.kept() - c.poorRep
 	}
-	return c.limit - c.used - c.claims - c.reps
+	return c.limit - c.used - c.kept() - c.reps
 }
 
 // ceiling is how many the counter admits at most.

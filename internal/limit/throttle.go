@@ -15,11 +15,12 @@ type Toll struct {
 // counters, its waiters stand in the same lines.
 type throttle struct {
 	bucket
-	id   CounterID
-	hold int64 // nobody is woken before: whoever was woken last waits elsewhere for the token
-	due  int64 // when it is to be looked at, while it is in a heap
-	pos  int32 // in heap, 1-based; 0: in none
-	heap uint8
+	id     CounterID
+	hold   int64    // nobody is woken before: whoever was woken last waits elsewhere for the token
+	keeper WaiterID // its token is kept for this claimant
+	due    int64    // when it is to be looked at, while it is in a heap
+	pos    int32    // in heap, 1-based; 0: in none
+	heap   uint8
 }
 
 // Throttle finds or creates the throttle of a key and adds a reference to it, as Counter
@@ -110,11 +111,12 @@ func (e *Engine) checkTolls(tolls []Toll, t Turn) (Blocker, bool) {
 			continue
 		}
 		c, th := &e.counters[x.Throttle], e.throttleOf(x.Throttle)
-		_, mine := e.ahead(c, t.Waiter)
 		switch r := th.ready(int64(x.N)); {
 		case r > at:
 			worst, at = Blocker{x.Throttle, Throttled, x.N}, r
-		case worst.Counter == 0 && c.waiting > 0 && !mine && !e.passed(t, x.Throttle):
+		case worst.Counter == 0 && e.keptFrom(th, t.Waiter):
+			worst = Blocker{x.Throttle, Throttled, x.N}
+		case worst.Counter == 0 && c.waiting > 0 && !e.hasClaim(t.Waiter, x.Throttle) && !e.passed(t, x.Throttle):
 			worst = Blocker{x.Throttle, Throttled, x.N}
 		}
 	}
@@ -145,7 +147,11 @@ func (e *Engine) spend(tolls []Toll) {
 
 // admits is when the throttle may admit whoever is first in its line.
 func (e *Engine) admits(c *counter, x *throttle) int64 {
-	return max(x.ready(int64(e.tickets[e.first(x.id, c)].need)), x.hold)
+	t := &e.tickets[e.first(x.id, c)]
+	if e.keptFrom(x, t.waiter) {
+		return math.MaxInt64
+	}
+	return max(x.ready(int64(t.need)), x.hold)
 }
 
 // first is the ticket at the front of a throttle's line: claimants by age, then in fair order.

@@ -35,8 +35,8 @@ type ticket struct {
 // Park lines the waiter up at what blocks it, as Check has said: one counter or
 // throttle, or, when it could go to any of several hosts that are all full, one for each.
 // It stays until Next names it or Cancel. After Next each waiter ends in Acquire, Spend,
-// Park or Cancel. path is that of the address that it would take; it may name throttles
-// too.
+// Park or Cancel. path is the counters of the address that it would
+// take, for claims; for a message on an open connection there is none.
 func (e *Engine) Park(now int64, t Turn, path []CounterID, blockers ...Blocker) {
 	e.tick(now)
 	w := e.waiterAt(t.Waiter)
@@ -51,19 +51,28 @@ func (e *Engine) Park(now int64, t Turn, path []CounterID, blockers ...Blocker) 
 	if len(path) > 0 && w.claims != 0 && !e.claimed(w, path) {
 		e.unclaim(t.Waiter)
 	}
-	if w.claims == 0 && e.mayClaim(w, t, path, blockers[0].Counter) {
+	claims := w.claims != 0
+	if !claims && e.mayClaim(w, t, path, blockers[0].Counter) {
+		claims = true
 		e.claim(t.Waiter, path)
 	}
-	if w.claims != 0 {
+	if claims {
 		e.dropVia(t.Waiter) // the claims keep more than that
+		e.claimThrottles(t, blockers)
 	}
 	e.keepVia(w, t, one)
 	if t.From != 0 && one != t.From {
-		e.passedBy(w, t, one != 0 && e.keys[one].covers(&e.keys[t.From]))
+		e.passedBy(w, t, one != 0 && e.covers(one, t.From))
 	}
 	for _, b := range blockers {
 		e.lineUp(t, b)
 	}
+}
+
+// covers reports whether whatever counts on id counts on wide too, so that who waits at
+// wide may stand in for others that wait on id. Who pays a throttle says nothing of that.
+func (e *Engine) covers(wide, id CounterID) bool {
+	return e.counters[wide].throttle == 0 && e.keys[wide].covers(&e.keys[id])
 }
 
 // keepVia drops from the waiter's via what the counter it waits on does not cover.
@@ -74,7 +83,7 @@ func (e *Engine) keepVia(w *waiter, t Turn, one CounterID) {
 	w.poor = t.Poor
 	n := uint8(0)
 	for _, v := range w.via[:w.nvia] {
-		if one != 0 && v != one && e.keys[one].covers(&e.keys[v]) {
+		if one != 0 && v != one && e.covers(one, v) {
 			w.via[n] = v
 			n++
 		} else {
