@@ -45,6 +45,9 @@ func printDomain(w io.Writer, d *admin.Domain) error {
 	if d.Gateway != "" {
 		fmt.Fprintf(w, "  gateway %s: its mail goes there instead\n", printable(d.Gateway))
 	}
+	for _, r := range d.Rollups {
+		fmt.Fprintf(w, "  %s\n", printable(r))
+	}
 	t := table(w)
 	for _, h := range d.Hosts {
 		fmt.Fprintf(t, "  host %s\t%s\tconnections %d\t%s\n", printable(h.Host), h.Addresses, h.Conns, printable(h.State))

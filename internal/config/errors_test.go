@@ -84,7 +84,7 @@ func TestErrors(t *testing.T) {
 		{"ESMTP_Listener { Listen 127.0.0.1:25 { tls_key = x } } HTTP_Listener { Listen 127.0.0.1:25 { } }", []string{"1:18: error: tls_certificate and tls_key belong together", "1:72: error: another listener has the address 127.0.0.1:25"}},
 		{"ESMTP_Listener { tls_certificate = gone.pem tls_key = gone.key Listen 127.0.0.1:25 { } }", []string{"1:18: error: tls_certificate = gone.pem: no such file"}},
 		{"dns { zone_file = gone.zone }", []string{"1:7: error: zone_file = gone.zone: no such file"}},
-		{"mx_rollup = gmial.rollup Rollup gmail.rollup { mx = *.google.com }\nDomain a.test { mx_rollup = nowhere }", []string{`2:17: error: mx_rollup = nowhere: no Rollup of that name, and not a domain; allowed: off, auto`}},
+		{"mx_rollup = gmial.rollup Rollup gmail.rollup { mx = *.google.com }\nDomain a.test { mx_rollup = nowhere }", []string{`1:1: error: mx_rollup = gmial.rollup: no Rollup of that name, and not a domain; allowed: off, auto, the name of a Rollup, a domain (did you mean gmail.rollup?)`, `2:17: error: mx_rollup = nowhere: no Rollup of that name, and not a domain; allowed: off, auto`}},
 		{"User u { password = \"$2b$10$short\" }", []string{"1:21: error: password: not a bcrypt hash"}},
 		{"User u { password = credential:pw }", []string{"1:21: error: password: credential:pw: $CREDENTIALS_DIRECTORY is not set"}},
 		{"prohibited_hosts = ( 10.0.0.0/8, 10.1.1.1 )", []string{`1:20: error: prohibited_hosts: "10.0.0.0/8," ends with a comma: the entries of a list are separated by white space`}},

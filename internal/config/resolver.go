@@ -30,17 +30,24 @@ func NewResolver(s *policy.Snapshot) *Resolver {
 // Snapshot returns the configuration that is asked.
 func (r *Resolver) Snapshot() *policy.Snapshot { return r.snap }
 
-// Queue resolves what holds for a binding and a routing domain (canonical).
+// Queue resolves what holds for a binding and a recipient domain (canonical) that is not
+// rolled up.
 func (r *Resolver) Queue(binding, domain string) *policy.Queue {
-	var room [128]byte
-	key := r.snap.AppendQueueKey(room[:0], binding, domain)
+	return r.QueueUnder(binding, domain, "")
+}
+
+// QueueUnder resolves what holds for a binding and a recipient domain under a rollup;
+// empty: under none.
+func (r *Resolver) QueueUnder(binding, domain, rollup string) *policy.Queue {
+	var room [192]byte
+	key := r.snap.AppendQueueUnderKey(room[:0], binding, domain, rollup)
 	r.mu.RLock()
 	q := r.queues[string(key)]
 	r.mu.RUnlock()
 	if q != nil {
 		return q
 	}
-	q = r.snap.Queue(binding, domain)
+	q = r.snap.QueueUnder(binding, domain, rollup)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if have := r.queues[string(key)]; have != nil {

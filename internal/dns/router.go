@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +30,10 @@ type Router struct {
 	Resolver *Resolver
 	Now      func() int64 // ns of CLOCK_BOOTTIME
 
+	// Roll says what a domain with the given best MX hosts is counted under: it is asked for
+	// domains that go by MX, and may change the policy that holds for them. May be nil.
+	Roll func(ctx context.Context, q sched.Resolve, best []string) (Rolled, error)
+
 	// HostPolicy gives the limits of connections from a binding to a host.
 	HostPolicy func(binding, host string, addrs []netip.Addr) *policy.Host
 	// Own reports whether an address and port is one of our listeners (see Listeners). May
@@ -42,6 +45,14 @@ type Router struct {
 
 	mu     sync.Mutex
 	random *rand.Rand
+}
+
+// Rolled is the routing domain of a recipient domain and what holds under it.
+type Rolled struct {
+	Routing    string        // as in sched.Resolved
+	Policy     *policy.Queue // nil: that of the question
+	Generation uint64
+	TTL        time.Duration // how long it holds; 0: as long as the MX records
 }
 
 // Seed sets the source of the order among hosts of equal preference. Without it the
@@ -69,6 +80,8 @@ func (r *Router) Resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
 		t.fail(mail.ClassLocal, "4.3.5", "binding "+q.Binding+" can use neither IPv4 nor IPv6: see bind_address and use_ipv6")
 	case s.Gateway != "":
 		t.toGateway(ctx)
+	case len(s.Routes) > 0:
+		t.toRoutes(ctx)
 	case isLiteral:
 		t.toLiteral(ctx, literal)
 	default:
@@ -119,12 +132,89 @@ func (t *trip) toDomain(ctx context.Context) {
 		t.fail(mail.ClassRefused, "5.1.2", "domain "+t.q.Domain+" does not exist")
 	case mx.Status == NoData:
 		// No MX: the domain is its own host (RFC 5321 §5.1).
-		t.route(ctx, []*host{{name: t.q.Domain, port: t.port}}, true)
+		t.byMX(ctx, []MX{{Host: t.q.Domain}}, true)
 	case len(mx.MX) == 1 && mx.MX[0].Host == ".":
 		t.fail(mail.ClassRefused, "5.1.10", "domain "+t.q.Domain+" accepts no mail (null MX)")
 	default:
-		t.route(ctx, t.router.order(mx.MX, t.port), false)
+		t.byMX(ctx, mx.MX, false)
 	}
+}
+
+// byMX routes by MX records, under the policy of the routing domain that they give.
+func (t *trip) byMX(ctx context.Context, mx []MX, implicit bool) {
+	names, best := hostNames(mx)
+	if t.router.Roll != nil {
+		r, err := t.router.Roll(ctx, t.q, names[:best])
+		if err != nil { // what it is counted under is not known: mail waits, and it is not the receiver's fault
+			t.fail(mail.ClassLocal, "4.4.3", err.Error())
+			return
+		}
+		t.take(r)
+	}
+	switch {
+	case t.session.Gateway != "":
+		t.toGateway(ctx)
+	case len(t.session.Routes) > 0:
+		t.toRoutes(ctx)
+	default:
+		t.route(ctx, t.router.order(mx, t.port), implicit)
+	}
+	t.out.MX, t.out.Best = names, best
+}
+
+// take goes on under the policy of a routing domain.
+func (t *trip) take(r Rolled) {
+	t.out.Routing, t.out.Generation = r.Routing, r.Generation
+	if r.TTL > 0 {
+		t.ttl = min(t.ttl, r.TTL)
+	}
+	if r.Policy != nil {
+		t.out.Policy, t.q.Policy, t.session = r.Policy, r.Policy, r.Policy.Session
+		t.port = cmp.Or(t.session.Port, 25)
+	}
+}
+
+// hostNames returns the canonical names of MX hosts, those of the best preference first,
+// and how many they are.
+func hostNames(mx []MX) (names []string, best int) {
+	least := -1
+	for _, m := range mx {
+		if m.Host != "." && (least < 0 || m.Preference < least) {
+			least = m.Preference
+		}
+	}
+	for _, wanted := range [...]bool{true, false} {
+		for _, m := range mx {
+			if m.Host == "." || (m.Preference == least) != wanted {
+				continue
+			}
+			name, err := mail.CanonicalDomain(m.Host)
+			if err != nil {
+				name = strings.ToLower(m.Host)
+			}
+			names = append(names, name)
+			if wanted {
+				best++
+			}
+		}
+	}
+	return names, best
+}
+
+// BestHosts returns the MX hosts of a domain's best preference, canonical, and how long
+// the answer holds; none when it takes no mail. An error says that nobody could tell.
+func (r *Router) BestHosts(ctx context.Context, domain string) ([]string, time.Duration, error) {
+	mx, err := r.Resolver.Lookup(ctx, domain, TypeMX)
+	switch {
+	case err != nil:
+		return nil, failureKeep, err
+	case mx.Status == NoDomain, len(mx.MX) == 1 && mx.MX[0].Host == ".":
+		return nil, mx.TTL, nil
+	case mx.Status == NoData:
+		return []string{domain}, mx.TTL, nil
+	}
+	names, best := hostNames(mx.MX)
+	return names[:best], mx.TTL, nil
 }
 
 // order makes hosts of MX records, best preference first, equals in random order.
@@ -135,6 +225,12 @@ func (r *Router) order(mx []MX, port uint16) []*host {
 			hosts = append(hosts, &host{name: m.Host, preference: m.Preference, port: port})
 		}
 	}
+	r.sort(hosts)
+	return hosts
+}
+
+// sort puts hosts of better preference first, equals in random order.
+func (r *Router) sort(hosts []*host) {
 	r.mu.Lock()
 	if r.random == nil {
 		r.random = rand.New(rand.NewPCG(0, 0))
@@ -142,7 +238,6 @@ func (r *Router) order(mx []MX, port uint16) []*host {
 	r.random.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
 	r.mu.Unlock()
 	slices.SortStableFunc(hosts, func(a, b *host) int { return cmp.Compare(a.preference, b.preference) })
-	return hosts
 }
 
 // route looks hosts up, one preference after the other, until there are enough. When we
@@ -239,43 +334,4 @@ func (t *trip) toLiteral(ctx context.Context, a netip.Addr) {
 		return
 	}
 	t.add(h)
-}
-
-// toGateway routes to the host that the configuration names. Its trouble is our own:
-// no recipient is refused because a gateway's name is wrong. prohibited_hosts protects
-// from other people's records and does not hold for it.
-func (t *trip) toGateway(ctx context.Context) {
-	g, err := ParseGateway(t.session.Gateway)
-	if err != nil {
-		t.fail(mail.ClassLocal, "4.3.5", err.Error())
-		return
-	}
-	if g.Implicit {
-		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+": smtps is not supported yet; use the host with tls = required")
-		return
-	}
-	h := &host{name: g.Host, port: cmp.Or(g.Port, t.port), ttl: longest}
-	free := *t.session
-	free.Prohibited, free.SkipHosts = nil, nil
-	t.session = &free
-	if g.Address.IsValid() {
-		h.name = g.Address.String()
-		if g.Address.Is4() && !free.UseIPv4 || g.Address.Is6() && !free.UseIPv6 {
-			t.fail(mail.ClassLocal, "4.4.4", unusableFamily(t.q.Binding, "gateway "+h.name, g.Address))
-			return
-		}
-		h.use([]netip.Addr{g.Address}, t.session, t.router.Own)
-	} else {
-		t.look(ctx, []*host{h})
-	}
-	switch {
-	case len(h.addresses) > 0:
-		t.add(h)
-	case h.us:
-		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+" is this server itself, on port "+strconv.Itoa(int(h.port)))
-	case h.failure != nil:
-		t.failLookup(h.failure, "4.4.3")
-	default:
-		t.fail(mail.ClassLocal, "4.4.4", "gateway "+strings.ToLower(t.session.Gateway)+" has no address that binding "+t.q.Binding+" can use")
-	}
 }

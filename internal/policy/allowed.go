@@ -51,6 +51,7 @@ var allowedText = map[Type]string{
 	TypeEndpoints: "a list of ADDRESS or ADDRESS:PORT",
 	TypeGateway:   "HOST, HOST:PORT or smtps://HOST",
 	TypeMailbox:   "an e-mail address",
+	TypeRoutes:    "a list of HOST or HOST:PORT, with a preference before it if some are better, ( \"10 relay.example.com:2525\" \"20 192.0.2.1\" )",
 }
 
 func (o *Option) span(f func(int64) string) string {

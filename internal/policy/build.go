@@ -45,6 +45,7 @@ func Build(root *Scope, env Environment) (*Snapshot, []Finding) {
 	b.global()
 	b.bindings()
 	b.stanzas()
+	b.rollups()
 	b.defaultListeners()
 	b.references()
 	b.check()
@@ -162,10 +163,6 @@ func (b *builder) stanzas() {
 			b.user(c)
 		case ScopeTenant:
 			b.s.Tenants[c.Label] = int(own(c, "weight").Num)
-		case ScopeRollup:
-			if len(own(c, "mx").List) == 0 {
-				b.warnf(c.Origin, "rollup %q has no mx patterns: no domain belongs to it", c.Label)
-			}
 		case ScopeSpool:
 			b.spool(c)
 		case ScopeAccounting:

@@ -10,12 +10,16 @@ func (b *builder) check() {
 	b.checkSources()
 	b.checkReserve()
 	b.checkNames()
+	b.checkRollups()
 	cluster := b.speaksOf(ScopeCluster)
 	seen := map[*Option]bool{}
 	b.eachScope(b.root, func(c *Scope) {
 		for _, o := range c.Settings() {
 			v := c.Get(o)
 			b.checkLimit(c, o, v)
+			if o == opt.gateway {
+				b.checkGateway(v)
+			}
 			switch {
 			case seen[o]:
 			case strings.HasPrefix(o.Name, "cluster_") && !cluster:
@@ -59,6 +63,13 @@ func (b *builder) checkLimit(c *Scope, o *Option, v *Setting) {
 	}
 	if o.Minus == unlimited && v.Num == 0 {
 		b.warnf(v.Origin, "%s = 0 admits no connection at all; suspend_delivery is the proper tool to stop mail", o.Name)
+	}
+}
+
+// checkGateway warns of gateways that cannot be reached yet.
+func (b *builder) checkGateway(v *Setting) {
+	if _, _, smtps, err := SplitGateway(v.Str); err == nil && smtps {
+		b.warnf(v.Origin, "gateway = %s: smtps is not supported yet, and mail for it waits; use the host with tls = required", v.Str)
 	}
 }
 

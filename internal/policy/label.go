@@ -33,6 +33,12 @@ func ParseLabel(kind ScopeKind, text string) (Label, error) {
 		return Label{Text: text}, nil
 	case ScopeDomain:
 		return nameLabel(text)
+	case ScopeRollup:
+		name, err := mail.CanonicalDomain(text)
+		if err != nil || name == "off" || name == "auto" {
+			return Label{}, errors.New("the name of a rollup is written as a domain's, gmail.rollup for one; off and auto mean something else")
+		}
+		return Label{Text: name}, nil
 	case ScopeHost:
 		if p, ok := blockLabel(text); ok {
 			canonical := p.String()

@@ -115,7 +115,7 @@ func Quote(s string) string {
 func needsQuote(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`#"'={}[]()`, r) }
 
 func (t Type) isList() bool {
-	return t == TypeList || t == TypeNetworks || t == TypeBindings || t == TypeEndpoints
+	return t == TypeList || t == TypeNetworks || t == TypeBindings || t == TypeEndpoints || t == TypeRoutes
 }
 
 func (o *Option) parse(raw Raw) (Value, error) {
@@ -304,6 +304,10 @@ func (o *Option) parseList(list []string) (Value, error) {
 				return Value{}, fmt.Errorf("%q is not an address or a block", e)
 			}
 			v.Networks = append(v.Networks, p)
+		case TypeRoutes:
+			if _, err := ParseRoute(e); err != nil {
+				return Value{}, err
+			}
 		case TypeEndpoints:
 			if _, err := ParseEndpoint(e, 53); err != nil {
 				return Value{}, err

@@ -25,7 +25,7 @@ var deliveryOptions = []Option{
 	timeout("connect_timeout", "60s", "a connection to be established"),
 	timeout("greeting_timeout", "5m", "the greeting (RFC 5321 §4.5.3.2.1)"),
 	timeout("ehlo_timeout", "5m", "the reply to EHLO or HELO"),
-	timeout("tls_timeout", "3m", "STARTTLS and the TLS handshake"),
+	recipient(timeout("tls_timeout", "3m", "STARTTLS and the TLS handshake")),
 	timeout("mailfrom_timeout", "5m", "the reply to MAIL (RFC 5321 §4.5.3.2.2)", "mail-from"),
 	timeout("rcptto_timeout", "5m", "the reply to RCPT (RFC 5321 §4.5.3.2.3)", "rcpt-to"),
 	timeout("data_timeout", "2m", "the reply to DATA (RFC 5321 §4.5.3.2.4)"),
@@ -118,16 +118,15 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "gateway", Type: TypeGateway, Scopes: inDelivery,
-		Doc:   "Send through this host instead of the domain's MX; the gateway's name becomes the routing domain.",
-		Later: "mail goes through the gateway, and is still counted by the recipient's domain instead of the gateway's name",
+		Doc: "Send through this host instead of the domain's MX; the gateway's name becomes the routing domain. Mail for an smtps:// gateway waits for a later version.",
 	},
 	{
 		Name: "remote_smtp_port", Type: TypeInt, Min: 1, Max: 65535, Default: "25", Scopes: inDelivery,
 		Doc: "Port that receivers are reached at.",
 	},
 	{
-		Name: "routes", Type: TypeList, Scopes: inDelivery,
-		Doc: "Hosts that mail is sent to instead of the domain's MX; the routing domain stays.", Later: "mail still goes by MX",
+		Name: "routes", Type: TypeRoutes, Scopes: inDelivery,
+		Doc: "Hosts that mail is sent to instead of the domain's MX; the routing domain stays.",
 	},
 	{
 		Name: "skip_hosts", Type: TypeNetworks, Scopes: inG | inB | inD,
@@ -144,7 +143,7 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "mx_rollup", Type: TypeString, Default: "off", Scopes: inDelivery,
-		Doc: "Count domains with the same receiver together: off, auto, the name of a Rollup, or a domain.", Later: "domains are not rolled up yet",
+		Doc: "Count domains with the same receiver together: off; auto, those with the same best MX hosts; the name of a Rollup; a domain, whose best MX hosts theirs are among. Where it is not set, the Rollup stanzas alone group domains; set to off, nothing does.",
 	},
 }
 
@@ -152,6 +151,12 @@ const (
 	laterDefer = "each message is deferred by its own attempt"
 	laterDKIM  = "messages are not signed yet"
 )
+
+// recipient has an option asked for the recipient's domain under a rollup.
+func recipient(o Option) Option {
+	o.Recipient = true
+	return o
+}
 
 func timeout(name, def, what string, aliases ...string) Option {
 	return Option{

@@ -85,7 +85,7 @@ var stanzaOptions = []Option{
 	},
 	{
 		Name: "mx", Type: TypeList, Scopes: Scopes(ScopeRollup),
-		Doc: "Patterns of MX hosts; * matches dots too. A domain belongs to it when all hosts of its best preference match.", Later: "domains are not rolled up yet",
+		Doc: "Patterns of MX hosts; * matches dots too. A domain belongs to it when all hosts of its best preference match.",
 	},
 	{
 		Name: "directory", Type: TypePath, Default: "sluice-data/spool", Scopes: Scopes(ScopeSpool),
@@ -158,7 +158,7 @@ var Stanzas = []Stanza{
 	{Name: "Listen", In: inListen, Labelled: true, Listen: true, Doc: "One address: HOST:PORT or unix:PATH."},
 	{Kind: ScopeUser, Name: "User", In: inG, Labelled: true, Doc: "A login."},
 	{Kind: ScopeTenant, Name: "Tenant", In: inG, Labelled: true, Doc: "A share at contended counters."},
-	{Kind: ScopeRollup, Name: "Rollup", In: inG, Labelled: true, Doc: "Receivers that count a sender's connections together.", Later: "domains are not rolled up yet"},
+	{Kind: ScopeRollup, Name: "Rollup", In: inG, Labelled: true, Doc: "Receivers that count a sender's connections together: the first that a domain belongs to is its routing domain."},
 	{Kind: ScopeSpool, Name: "spool", In: inG, Doc: "Where and how mail is kept."},
 	{Kind: ScopeAccounting, Name: "accounting", In: inG, Doc: "Records of what became of mail."},
 	{Kind: ScopeDNS, Name: "dns", In: inG, Doc: "Where names are looked up."},

@@ -78,6 +78,12 @@ type Throttle struct {
 type Queue struct {
 	Group string // the binding's group; empty when it is in none
 
+	// Gateway is the name of the gateway that mail goes through, in lower case and without
+	// port: then it is the routing domain, whatever the MX records say. Empty: none.
+	Gateway string
+	Rollup  RollupSetting // by what the recipient domain may be rolled up
+	Under   Under         // what makes the routing domain another than the recipient's
+
 	// Limits are the counters of the queue's path, most specific first, the
 	// server's last. Those of hosts are in Host.
 	Limits []Limit
@@ -142,6 +148,7 @@ type Session struct {
 	SkipHosts  []netip.Prefix
 	Prohibited []netip.Prefix // prohibited_hosts: connecting there is a permanent failure
 	Gateway    string         // host[:port] or smtps://host as written; empty: by MX
+	Routes     []Route        // hosts instead of the MX hosts, best first; empty: by MX, or Gateway is set
 }
 
 // TLSMode is the option tls.

@@ -34,12 +34,13 @@ func (b *builder) references() {
 	})
 }
 
-// rollup checks what mx_rollup names.
+// rollup checks what mx_rollup names: off, auto, a Rollup, or what can be a domain.
 func (b *builder) rollup(v *Setting) {
-	if strings.EqualFold(v.Str, "off") || strings.EqualFold(v.Str, "auto") || b.root.index[childKey{ScopeRollup, v.Str}] != nil {
+	if strings.EqualFold(v.Str, "off") || strings.EqualFold(v.Str, "auto") {
 		return
 	}
-	if _, err := mail.CanonicalDomain(v.Str); err == nil && strings.Contains(v.Str, ".") {
+	name, err := mail.CanonicalDomain(v.Str)
+	if err == nil && (b.root.index[childKey{ScopeRollup, name}] != nil || strings.Contains(name, ".") && !strings.HasSuffix(name, ".rollup")) {
 		return
 	}
 	var names []string

@@ -18,7 +18,7 @@ var opt struct {
 	retry, maxRetry, expiration, retries                 *Option
 	hostRetry, mxFailures, timeoutDelay, bounces, delays *Option
 	tls, verify, dane, sts, gateway, port                *Option
-	skip, prohibited, suspend                            *Option
+	skip, prohibited, suspend, routes, mxRollup          *Option
 	connectRate, messageRate                             *Option
 	throttleConns, throttleMessages                      *Option
 	clusterThrottleConns, clusterThrottleMessages        *Option
@@ -78,6 +78,8 @@ func bindOptions() {
 		{&opt.skip, "skip_hosts"},
 		{&opt.prohibited, "prohibited_hosts"},
 		{&opt.suspend, "suspend_delivery"},
+		{&opt.routes, "routes"},
+		{&opt.mxRollup, "mx_rollup"},
 		{&opt.connectRate, "max_connect_rate"},
 		{&opt.messageRate, "max_message_rate"},
 		{&opt.throttleConns, "outbound_throttle_connections"},
@@ -136,14 +138,22 @@ func appendIDs(dst []byte, scopes []*Scope) []byte {
 	return dst
 }
 
-// Queue resolves everything that holds for the mail of a binding to a routing domain
-// (canonical). An unknown binding is taken as one without a stanza. Each call makes a
-// new Queue; config.Resolver shares them by AppendQueueKey.
-func (s *Snapshot) Queue(binding, domain string) *Queue {
-	p := s.queuePath(binding, domain)
+// Queue resolves everything that holds for the mail of a binding to a recipient domain
+// (canonical) that is not rolled up. An unknown binding is taken as one without a
+// stanza. Each call makes a new Queue; config.Resolver shares them by AppendQueueKey.
+func (s *Snapshot) Queue(binding, domain string) *Queue { return s.QueueUnder(binding, domain, "") }
+
+// QueueUnder is Queue for a recipient domain under a rollup (empty: under none): domain
+// stanzas are asked for the rollup's name, but for the options that are always asked for
+// the recipient's domain (Option.Recipient).
+func (s *Snapshot) QueueUnder(binding, domain, rollup string) *Queue {
+	p := s.viewOf(binding, domain, rollup)
 	q := &Queue{
-		Limits:                     s.queueLimits(&p),
-		Throttles:                  queueThrottles(&p),
+		Gateway:                    p.gateway,
+		Rollup:                     s.rollupSetting(p.own),
+		Under:                      s.under(p, rollup),
+		Limits:                     s.queueLimits(p.under),
+		Throttles:                  queueThrottles(p.under),
 		Ramp:                       0.30,
 		Retry:                      p.retry(),
 		Expiration:                 p.value(opt.expiration).Duration(),
@@ -159,34 +169,19 @@ func (s *Snapshot) Queue(binding, domain string) *Queue {
 		ConnectTimeoutToDelay:      p.value(opt.timeoutDelay).Duration(),
 		GenerateBounces:            p.value(opt.bounces).Bool(),
 		GenerateDelayDSN:           p.value(opt.delays).Bool(),
-		Session:                    s.session(&p),
+		Session:                    s.session(p),
 	}
-	if len(p[OneGroup]) > 0 {
-		q.Group = p[OneGroup][0].Label
+	if g := p.own[OneGroup]; len(g) > 0 {
+		q.Group = g[0].Label
 	}
 	if p.value(opt.ramp).Str == "high" {
 		q.Ramp = 0.75
 	}
-	if v, _ := p.find(opt.suspend, opt.suspend.Chain); v != nil && v.Bool() {
-		q.Suspended, q.SuspendedOrigin = true, v.Origin
-	}
+	q.Suspended, q.SuspendedOrigin = p.suspended()
 	return q
 }
 
-// value finds o by its own chain, or its default.
-func (p *path) value(o *Option) Value {
-	if v, _ := p.find(o, o.Chain); v != nil {
-		return v.Value
-	}
-	return o.def
-}
-
-func (p *path) retry() RetrySchedule {
-	v := p.value(opt.retry)
-	return RetrySchedule{Steps: v.Times, Doubling: v.Num == 0, Max: p.value(opt.maxRetry).Duration()}
-}
-
-func (s *Snapshot) session(p *path) *Session {
+func (s *Snapshot) session(p *view) *Session {
 	t := func(o *Option) time.Duration { return p.value(o).Duration() }
 	n := &Session{
 		EHLO:             s.Hostname,
@@ -209,7 +204,10 @@ func (s *Snapshot) session(p *path) *Session {
 		UseMTASTS:        p.value(opt.sts).Bool(),
 		SkipHosts:        p.value(opt.skip).Networks,
 		Prohibited:       p.value(opt.prohibited).Networks,
-		Gateway:          p.value(opt.gateway).Str,
+		Gateway:          p.through,
+	}
+	if n.Gateway == "" {
+		n.Routes = parseRoutes(p.value(opt.routes).List)
 	}
 	if v := p.value(opt.ehlo).Str; v != "" {
 		n.EHLO = v
@@ -223,7 +221,7 @@ func (s *Snapshot) session(p *path) *Session {
 }
 
 // sources returns the binding's addresses by family.
-func (p *path) sources() (v4, v6 netip.Addr) {
+func (p *view) sources() (v4, v6 netip.Addr) {
 	for _, o := range [...]*Option{opt.bindSecondary, opt.bind} {
 		a := p.value(o).Addr
 		switch {

@@ -22,6 +22,8 @@ type Snapshot struct {
 	Bindings  map[string]*Binding // "default" is always there
 	Groups    map[string]*Group
 
+	Rollups []Rollup // in the order of the file: the first that matches wins
+
 	BounceBinding string // binding or group that reports leave through
 	Postmaster    string
 	// UnknownBindingDefault is unknown_binding = default: a header naming an unknown or
@@ -34,6 +36,8 @@ type Snapshot struct {
 
 	scopes map[string]*Scope // stanza of each declared binding
 	groups map[string]*Scope
+
+	rollupDomains []string
 }
 
 // Binding is a virtual MTA: a source address, a name, its own queues.

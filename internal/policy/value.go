@@ -34,12 +34,13 @@ const (
 	TypeEndpoints             // a list of ADDRESS or ADDRESS:PORT
 	TypeGateway               // HOST, HOST:PORT or smtps://HOST
 	TypeMailbox               // an e-mail address
+	TypeRoutes                // a list of hosts to send to, see ParseRoute
 )
 
 var typeNames = [...]string{
 	"integer", "boolean", "duration", "size", "rate", "choice", "text", "list", "networks",
 	"address", "host name", "path", "secret", "duration or list", "integer or auto",
-	"binding or group", "list of bindings and groups", "list of addresses", "gateway", "mailbox",
+	"binding or group", "list of bindings and groups", "list of addresses", "gateway", "mailbox", "list of hosts",
 }
 
 func (t Type) String() string { return typeNames[t] }

@@ -25,6 +25,7 @@ type (
 		Conn    ConnID
 		Binding string
 		Domain  string // of the queue it was opened for
+		Tenant  string // likewise
 		Host    string
 		Address netip.Addr
 		Port    uint16
@@ -39,6 +40,12 @@ type (
 		Message    mail.ID
 		Recipients []int // indices into the envelope, ascending; not to be changed
 		Attempts   int   // attempts before this one
+	}
+	// Recall asks for a part back that a connection holds and has not begun, because
+	// another one is free for it. Answered by Returned; not at all when it has begun.
+	Recall struct {
+		Conn ConnID
+		Part PartID
 	}
 	// Close ends a connection. Parts that were handed out and not begun come back as
 	// Returned. Answered by Closed.
@@ -55,7 +62,7 @@ type (
 		Message  mail.ID
 		Envelope *mail.Envelope // for received records; nil elsewhere
 		Binding  string
-		Domain   string // routing domain
+		Domain   string // routing domain; of received records the recipient's
 		Outcomes []mail.Outcome
 		Attempts int           // attempts so far, this one included
 		Attempt  *mail.Attempt // nil when there was no connection (expiry, DNS failure)
@@ -96,7 +103,7 @@ type (
 	Rebind struct {
 		Binding string
 		Domain  string
-		Group   string // the group its recipients were chosen from
+		Group   string // the group whose mail it is about; empty: mail that named the binding itself, which is gone
 		Reason  string
 	}
 
@@ -146,6 +153,7 @@ func (k RecordKind) String() string { return recordNames[k] }
 func (Resolve) action() {}
 func (Connect) action() {}
 func (Deliver) action() {}
+func (Recall) action()  {}
 func (Close) action()   {}
 func (Account) action() {}
 func (Persist) action() {}

@@ -110,7 +110,7 @@ func (m *Machine) conclude(h uint32, outcomes []mail.Outcome, att *mail.Attempt,
 	r := result{id: msg.id, conn: conn, attempt: att}
 	r.binding, r.domain = m.laneNames(l)
 	tried := int(p.attempts) + 1
-	rec := Account{Message: msg.id, Binding: r.binding, Domain: r.domain, Attempts: tried, Attempt: att}
+	rec := Account{Message: msg.id, Binding: r.binding, Domain: m.routingOf(l), Attempts: tried, Attempt: att}
 	for _, x := range [...]struct {
 		kind RecordKind
 		out  []mail.Outcome
@@ -203,7 +203,7 @@ func (m *Machine) states(p *part, v *verdicts, tried int, again int64) []mail.Re
 		l := m.lanes.at(m.queues.at(p.queue).lane)
 		name, _ := m.laneNames(l)
 		for i := range s {
-			s[i].Binding, s[i].Group = name, l.policy.Group
+			s[i].Binding, s[i].Group = name, p.group(l.policy)
 		}
 	}
 	return s
@@ -220,7 +220,7 @@ func (m *Machine) distribute(h uint32, v *verdicts, tried int, again int64) {
 		}
 		k := h
 		if used {
-			k = m.newPart(part{msg: rest.msg, queue: rest.queue, owed: rest.owed, rebound: rest.rebound})
+			k = m.newPart(part{msg: rest.msg, queue: rest.queue, owed: rest.owed, grouped: rest.grouped, rebound: rest.rebound})
 		}
 		used = true
 		p := m.parts.at(k)
@@ -274,7 +274,7 @@ func (m *Machine) expire(h uint32) {
 	r := result{id: msg.id, expired: true}
 	r.binding, r.domain = m.laneNames(l)
 	r.after = m.record(Account{
-		Kind: RecordBounced, Message: msg.id, Binding: r.binding, Domain: r.domain,
+		Kind: RecordBounced, Message: msg.id, Binding: r.binding, Domain: m.routingOf(l),
 		Outcomes: v.refused, Attempts: int(p.attempts),
 	})
 	msg.open -= int32(len(v.refused))

@@ -172,7 +172,7 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	}
 	q.conns++
 	q.serving++
-	m.count(c, 1)
+	m.count(ch, c, 1)
 	if p.failed != 0 { // nobody has been there since it failed: this one probes
 		m.hosts.at(c.host).proven = false
 	}
@@ -180,7 +180,7 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
 	m.emit(Connect{
-		Conn: m.connID(ch), Binding: b, Domain: d, Host: p.key.host, Address: p.key.addr, Port: p.key.port,
+		Conn: m.connID(ch), Binding: b, Domain: d, Tenant: m.names.tenants[q.tenant], Host: p.key.host, Address: p.key.addr, Port: p.key.port,
 		TLS: c.tls, Policy: l.policy,
 	})
 	m.touch(h) // it may want more

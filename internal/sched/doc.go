@@ -40,6 +40,7 @@
 //	queue.go    kick: a queue's ready parts move, or it waits; the ramp
 //	ready.go    which ready part goes next: priorities, turns of jobs
 //	connect.go  choice of a host, the permit, what a failed connection says about whom
+//	routing.go  what a lane's connections are counted under: rollups, gateways
 //	route.go    where a lane's mail may go;  host.go  hosts and addresses, and what is remembered of them
 //	path.go     the counters that a connection is on
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files

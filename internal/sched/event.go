@@ -35,6 +35,7 @@ type (
 	// scheduler cuts it by max_recipients_per_batch.
 	SubmittedPart struct {
 		Binding    string
+		Group      string // the group that Binding was chosen from; empty: it was named itself
 		Domain     string // canonical recipient domain
 		Policy     *policy.Queue
 		Generation uint64 // of the snapshot that gave Policy
@@ -43,10 +44,23 @@ type (
 		Due        int64  // not tried before; clamped to now + max_retry_interval
 	}
 
-	// Resolved answers Resolve: where mail of a binding for a domain may go.
+	// Resolved answers Resolve: where mail of a binding for a domain may go, and what its
+	// connections are counted under.
 	Resolved struct {
 		Binding string
 		Domain  string
+		// Routing is the routing domain: every counter and throttle of the mail uses it.
+		// Empty: the domain itself, or the gateway of Policy.
+		Routing string
+		// Policy is what holds under that routing domain, as the snapshot of Generation says;
+		// nil: what the scheduler has.
+		Policy     *policy.Queue
+		Generation uint64
+		// MX names all hosts of the domain's MX records, the Best first ones those of the best
+		// preference: also those that Hosts has no room for, or no address of. Empty when the
+		// records are not asked for (gateway, routes), or unknown.
+		MX   []string
+		Best int
 		// Hosts in order of preference, best first. Hosts with an equal Preference are
 		// equals, in random order. Already filtered by policy (MTA-STS, DANE), families
 		// and prohibited addresses; at most max_mx_hosts of them, each with at most
@@ -126,12 +140,20 @@ type (
 		Queues     []QueuePolicy
 		Hosts      []HostPolicy
 		Tenants    map[string]int // weight by name; looked up, never ranged over
+		// Rerouted says that a queue's Routing is not the one it has: nothing is opened until
+		// all connections are counted where they belong now.
+		Rerouted bool
 	}
-	// QueuePolicy is the policy of one binding and domain under the new configuration.
-	// A nil Policy says that the binding is gone: the scheduler asks by Rebind.
+	// QueuePolicy is the policy of one binding and domain under the new configuration, and
+	// the routing domain that it gives (as in Resolved). A nil Policy says that the binding
+	// is gone: the scheduler asks by Rebind.
 	QueuePolicy struct {
 		Binding, Domain string
+		Routing         string
 		Policy          *policy.Queue
+		// Ask says that Routing could not be decided: nothing is opened until a Resolved
+		// says what the queue is counted under.
+		Ask bool
 	}
 	// HostPolicy is the policy of one binding and host under the new configuration.
 	HostPolicy struct {
@@ -146,6 +168,7 @@ type (
 	Rebound struct {
 		Binding    string
 		Domain     string
+		Group      string // as asked
 		Candidates []Candidate
 	}
 	// Candidate is one binding that could take mail over.

@@ -6,16 +6,22 @@ type job struct {
 	next uint32 // handle or index
 	end  func() uint32
 	do   func(h uint32) (again bool)
+	done func() // nil: nothing follows
 }
 
 // nextJob does one visit of the oldest job.
-func (m *Machine) nextJob() bool {
-	if m.jobs.len() == 0 {
+func (m *Machine) nextJob() bool { return m.nextOf(&m.jobs) }
+
+func (m *Machine) nextOf(jobs *fifo[*job]) bool {
+	if jobs.len() == 0 {
 		return false
 	}
-	j := *m.jobs.front()
+	j := *jobs.front()
 	if j.next >= j.end() {
-		m.jobs.pop()
+		jobs.pop()
+		if j.done != nil {
+			j.done()
+		}
 		return true
 	}
 	if !j.do(j.next) {
@@ -29,6 +35,16 @@ func (m *Machine) eachLane(do func(h uint32, l *lane)) {
 	m.jobs.push(&job{next: 1, end: func() uint32 { return m.lanes.next }, do: func(h uint32) bool {
 		if l := m.lanes.at(h); l.policy != nil {
 			do(h, l)
+		}
+		return false
+	}})
+}
+
+// eachPart begins a job over all parts that are on no connection; done follows it.
+func (m *Machine) eachPart(do func(h uint32, p *part), done func()) {
+	m.jobs.push(&job{next: 1, end: func() uint32 { return m.parts.next }, done: done, do: func(h uint32) bool {
+		if p := m.parts.at(h); p.msg != 0 && p.state != partFlying {
+			do(h, p)
 		}
 		return false
 	}})
@@ -53,8 +69,10 @@ func (m *Machine) eachConn(do func(h uint32, c *conn)) {
 }
 
 // eachOf begins a job over n things by index.
-func (m *Machine) eachOf(n int, do func(i int)) {
-	m.jobs.push(&job{end: func() uint32 { return uint32(n) }, do: func(i uint32) bool {
+func (m *Machine) eachOf(n int, do func(i int)) { eachOf(&m.jobs, n, do) }
+
+func eachOf(jobs *fifo[*job], n int, do func(i int)) {
+	jobs.push(&job{end: func() uint32 { return uint32(n) }, do: func(i uint32) bool {
 		do(int(i))
 		return false
 	}})

@@ -22,18 +22,21 @@ type names struct {
 type binding struct {
 	name   string
 	group  string
-	gate   uint32 // trouble with its own address
-	gone   bool   // a reload has removed it
+	policy *policy.Queue // of some lane: for what holds for the whole binding
+	gate   uint32        // trouble with its own address
+	gone   bool          // a reload has removed it
 	conns  int
 	queued int // parts that wait for a time
 	ready  int // parts that wait for a connection
 }
 
-// domain is a recipient domain with mail in some queue.
+// domain is a recipient domain with mail in some queue, or a routing domain that such
+// mail is counted under.
 type domain struct {
 	name  string
 	lanes list // of all bindings
-	conns int
+	under list // lanes of other domains that are counted under this name
+	conns int  // of its own lanes
 }
 
 func newNames() names {
@@ -96,10 +99,14 @@ type lane struct {
 	key        laneKey
 	next, prev uint32 // of the domain
 	queues     list
+	routing    uint32 // the domain whose name its connections are counted under
+	uprev      uint32 // of those under that name
+	unext      uint32
+	open       list   // its connections
 	timer      uint32 // a pause of resolving is over
 	conns      int32
-	suspended  bool // by an operator or the configuration
-	moving     bool // its mail is on its way to other bindings
+	suspended  bool     // by an operator or the configuration
+	listed     [2]int32 // parts in its queues: those that named the binding, those that came by the group
 	others     *others
 }
 
@@ -107,8 +114,8 @@ func (m *Machine) laneNames(l *lane) (binding, domain string) {
 	return m.names.bindings[l.key.binding].name, m.names.domains.at(l.key.domain).name
 }
 
-// laneFor finds or creates a lane. A policy of a newer generation replaces the one
-// that the lane has.
+// laneFor finds or creates a lane. One that is there keeps its policy: that of its
+// routing domain, which changes by Resolved and PolicyChanged alone.
 func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint32 {
 	key := laneKey{m.binding(b), m.domain(d)}
 	h, ok := m.laneOf[key]
@@ -117,20 +124,18 @@ func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint3
 		*m.lanes.at(h) = lane{key: key, policy: p, generation: generation}
 		m.laneOf[key] = h
 		m.laneList(&m.names.domains.at(key.domain).lanes).push(h)
-		m.setGroup(key.binding, p.Group)
-		l := m.lanes.at(h)
-		l.suspended = p.Suspended || m.suspension(l) != nil
-		return h
-	}
-	if l := m.lanes.at(h); generation > l.generation {
-		m.setPolicy(h, p, generation)
+		m.setGroup(key.binding, p)
+		m.setRouting(h, "")
 	}
 	return h
 }
 
-func (m *Machine) setGroup(b uint32, group string) {
-	if x := &m.names.bindings[b]; x.group != group {
-		x.group = strings.Clone(group)
+// setGroup takes over what a lane's policy says of its whole binding.
+func (m *Machine) setGroup(b uint32, p *policy.Queue) {
+	x := &m.names.bindings[b]
+	x.policy = p
+	if x.group != p.Group {
+		x.group = strings.Clone(p.Group)
 	}
 }
 
@@ -164,15 +169,12 @@ func (m *Machine) dropQueue(h uint32) {
 	}
 	m.dropRoute(l)
 	m.wheel.cancel(&l.timer)
-	d := m.names.domains.at(l.key.domain)
-	m.laneList(&d.lanes).remove(lh)
 	delete(m.laneOf, l.key)
-	if d.lanes.n == 0 {
-		delete(m.names.domainOf, d.name)
-		dh := l.key.domain
-		*d = domain{}
-		m.names.domains.release(dh)
+	if l.routing != l.key.domain {
+		m.leaveRouting(lh, l.routing)
 	}
+	m.laneList(&m.names.domains.at(l.key.domain).lanes).remove(lh)
+	m.dropDomain(l.key.domain)
 	*l = lane{}
 	m.lanes.release(lh)
 }

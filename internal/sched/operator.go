@@ -19,7 +19,17 @@ func (m *Machine) suspension(l *lane) *suspension {
 		return nil
 	}
 	b, d := m.laneNames(l)
-	return m.suspended(b, d)
+	if s := m.suspended(b, d); s != nil {
+		return s
+	}
+	return m.suspended(b, m.routingOf(l))
+}
+
+// covers reports whether an order holds for a lane: by its domain, or by the routing
+// domain that this is counted under.
+func (m *Machine) covers(s *suspension, l *lane) bool {
+	b, d := m.laneNames(l)
+	return s.covers(b, d) || s.covers(b, m.routingOf(l))
 }
 
 func (m *Machine) suspended(binding, domain string) *suspension {
@@ -47,15 +57,15 @@ func (m *Machine) operator(ev *Operator) {
 		m.emit(Log{Level: Info, Subject: verbSubject(ev), Text: "resumed by " + ev.By})
 	case Retry:
 		m.eachLane(func(h uint32, l *lane) {
-			if b, d := m.laneNames(l); want.covers(b, d) {
+			if m.covers(&want, l) {
 				m.retryLane(l)
 			}
 		})
 		return
 	}
 	m.eachLane(func(_ uint32, l *lane) {
-		if b, d := m.laneNames(l); want.covers(b, d) {
-			l.suspended = l.policy.Suspended || m.suspended(b, d) != nil
+		if m.covers(&want, l) {
+			l.suspended = l.policy.Suspended || m.suspension(l) != nil
 			l.others = nil
 			m.touchLane(l)
 		}

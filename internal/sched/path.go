@@ -42,12 +42,12 @@ func keyOf(x *policy.Limit, l laneText, host string, p *placeKey) limit.Key {
 	return k
 }
 
-// laneText is the names of a lane.
+// laneText is the names that a lane is counted under; domain is its routing domain.
 type laneText struct{ binding, group, domain string }
 
 func (m *Machine) laneText(l *lane) laneText {
-	b, d := m.laneNames(l)
-	return laneText{b, m.names.bindings[l.key.binding].group, d}
+	b := &m.names.bindings[l.key.binding]
+	return laneText{b.name, b.group, m.routingOf(l)}
 }
 
 const byHost = policy.ByHost | policy.ByAddress

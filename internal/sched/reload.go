@@ -1,6 +1,8 @@
 package sched
 
 import (
+	"cmp"
+
 	"github.com/sluice-mta/sluice/internal/limit"
 	"github.com/sluice-mta/sluice/internal/policy"
 )
@@ -19,9 +21,13 @@ func (m *Machine) policyChanged(ev *PolicyChanged) {
 	m.server = ev.Server
 	m.openFiles()
 	queues, hosts, generation := ev.Queues, ev.Hosts, ev.Generation
-	m.eachOf(len(queues), func(i int) { m.lowerQueue(&queues[i], generation) })
-	m.eachOf(len(hosts), func(i int) { m.lowerHost(&hosts[i], generation) })
-	m.eachOf(len(queues), func(i int) { m.renewQueue(&queues[i], generation) })
+	first := &m.jobs
+	if ev.Rerouted {
+		first = &m.urgent
+	}
+	eachOf(first, len(queues), func(i int) { m.lowerQueue(&queues[i], generation) })
+	eachOf(first, len(hosts), func(i int) { m.lowerHost(&hosts[i], generation) })
+	eachOf(first, len(queues), func(i int) { m.renewQueue(&queues[i], generation) })
 	m.eachOf(len(hosts), func(i int) { m.renewHost(&hosts[i], generation) })
 	m.eachLane(func(_ uint32, l *lane) { m.renewPaths(l) })
 	m.eachConn(m.renewConn)
@@ -35,6 +41,9 @@ func (m *Machine) lowerQueue(x *QueuePolicy, generation uint64) {
 	}
 	names := m.laneText(m.lanes.at(h))
 	names.group = x.Policy.Group
+	if names.domain = x.Routing; x.Routing == "" {
+		names.domain = cmp.Or(x.Policy.Gateway, x.Domain)
+	}
 	for i := range x.Policy.Limits {
 		m.lower(&x.Policy.Limits[i], keyOf(&x.Policy.Limits[i], names, "", nil), generation)
 	}
@@ -89,9 +98,18 @@ func (m *Machine) renewQueue(x *QueuePolicy, generation uint64) {
 		l.generation = generation
 		return
 	}
-	if generation >= l.generation {
-		m.takePolicy(l, x.Policy, generation)
+	if generation < l.generation {
+		return
 	}
+	m.takePolicy(l, x.Policy, generation)
+	if x.Ask && l.route != nil {
+		l.route.until = 0
+	}
+	if !m.setRouting(h, x.Routing) {
+		return // its paths and connections have their turn with all others
+	}
+	m.renewPaths(l)
+	m.recount(l, nil)
 }
 
 func (m *Machine) renewHost(x *HostPolicy, generation uint64) {
@@ -104,16 +122,12 @@ func (m *Machine) renewHost(x *HostPolicy, generation uint64) {
 	}
 }
 
-// setPolicy gives a lane a newer policy that came with a message.
-func (m *Machine) setPolicy(h uint32, p *policy.Queue, generation uint64) {
-	l := m.lanes.at(h)
-	m.takePolicy(l, p, generation)
-	m.renewPaths(l)
-}
-
 func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
+	if l.route != nil && !sameWay(l.policy, p) {
+		l.route.until = 0 // where its mail goes is asked again
+	}
 	l.policy, l.generation = p, generation
-	m.setGroup(l.key.binding, p.Group)
+	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
 	l.suspended = p.Suspended || m.suspension(l) != nil
 	l.others = nil

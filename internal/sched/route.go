@@ -21,6 +21,9 @@ type laneRoute struct {
 	class   mail.Class
 	known   bool
 	asking  bool
+	byMX    bool     // by MX records
+	best    []string // those of the best preference, where hosts does not tell
+	digest  uint64   // of all hosts that mail may go to
 }
 
 type routeHost struct {
@@ -73,7 +76,7 @@ func (m *Machine) resolved(ev *Resolved) {
 	}
 	r.asking = false
 	switch {
-	case r.asked < m.generation:
+	case r.asked < m.generation, ev.Policy != nil && ev.Generation < l.generation:
 		r.known = false // answered under a configuration that is no more: asked again
 	case ev.Class == mail.ClassLocal:
 		r.trouble++
@@ -84,11 +87,30 @@ func (m *Machine) resolved(ev *Resolved) {
 		l.timer = m.wheel.set(m.now+m.jitter(backoff(localPause, mostPause, r.trouble)), timerLane, h)
 	default:
 		r.trouble = 0
-		r.known, r.until = true, max(ev.Until, m.now+leastAnswer)
-		r.class, r.reply = ev.Class, ev.Reply
-		m.setRoute(l, ev.Hosts)
+		m.takeAnswer(h, l, ev)
 	}
 	m.touchLane(l)
+}
+
+// takeAnswer takes over where a lane's mail goes, and what it is counted under.
+func (m *Machine) takeAnswer(h uint32, l *lane, ev *Resolved) {
+	r := l.route
+	changed, others := false, false
+	if ev.Class == mail.ClassDelivered {
+		changed = m.reroute(h, ev)
+		others = r.remember(ev)
+	} else {
+		r.best = m.bestHosts(r) // what is open still counts by them
+	}
+	r.known, r.until = true, max(ev.Until, m.now+leastAnswer)
+	r.class, r.reply = ev.Class, ev.Reply
+	m.setRoute(l, ev.Hosts)
+	switch {
+	case others:
+		m.recount(l, hostNames(ev))
+	case changed:
+		m.recount(l, nil)
+	}
 }
 
 // backoff doubles from first to most with each trouble in a row, from 1.
@@ -129,6 +151,7 @@ func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
 		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
 		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, from: len(r.addrs)}
 		m.useHost(rh.host, 1)
+		m.hosts.at(rh.host).port = x.Port
 		if hs := m.hosts.at(rh.host); x.Policy != nil && r.asked >= hs.generation {
 			hs.learn(x, r.asked)
 		}

@@ -26,7 +26,8 @@ type resolved struct {
 	queues map[pair]*policy.Queue
 }
 
-type pair struct{ binding, domain string }
+// pair is a binding and a domain, under a rollup if that is not empty.
+type pair struct{ binding, domain, rollup string }
 
 func (p *policies) set(s *policy.Snapshot) {
 	p.now.Store(&resolved{Resolver: config.NewResolver(s), queues: map[pair]*policy.Queue{}})
@@ -37,12 +38,17 @@ func (p *policies) snapshot() *policy.Snapshot { return p.now.Load().Snapshot() 
 // queue implements live.Policies.
 func (p *policies) queue(binding, domain string) (*policy.Queue, uint64) {
 	r := p.now.Load()
-	k := pair{binding, domain}
+	return r.queue(binding, domain, ""), r.Snapshot().Generation
+}
+
+// queue is what holds for a binding and a recipient domain under a rollup; empty: none.
+func (r *resolved) queue(binding, domain, rollup string) *policy.Queue {
+	k := pair{binding, domain, rollup}
 	r.mu.RLock()
 	q := r.queues[k]
 	r.mu.RUnlock()
 	if q == nil {
-		q = r.Resolver.Queue(binding, domain)
+		q = r.Resolver.QueueUnder(binding, domain, rollup)
 		if r.Snapshot().Bindings[binding] == nil {
 			// Its mail waits: it must not leave from an address that nobody chose.
 			waits := *q
@@ -55,7 +61,7 @@ func (p *policies) queue(binding, domain string) (*policy.Queue, uint64) {
 		}
 		r.mu.Unlock()
 	}
-	return q, r.Snapshot().Generation
+	return q
 }
 
 func (p *policies) host(binding, host string, addrs []netip.Addr) *policy.Host {

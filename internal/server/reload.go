@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -28,6 +29,7 @@ func (s *Server) Reload() ([]string, error) {
 	if err := s.routeBy(next); err != nil {
 		return nil, fmt.Errorf("%w; the running configuration stays: %w", admin.ErrRefused, err)
 	}
+	s.learnNamed(next)
 	for i := range next.Listeners {
 		if f := s.fronts[next.Listeners[i].Address]; f != nil {
 			if err := f.Apply(&next.Listeners[i]); err != nil {
@@ -55,8 +57,9 @@ func (s *Server) fill(ev *sched.PolicyChanged, names []sched.Name) {
 		case gone:
 			ev.Queues = append(ev.Queues, sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain})
 		default:
-			q, _ := s.policies.queue(n.Binding, n.Domain)
-			ev.Queues = append(ev.Queues, sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain, Policy: q})
+			q := s.rerouted(&n)
+			ev.Queues = append(ev.Queues, q)
+			ev.Rerouted = ev.Rerouted || cmp.Or(q.Routing, q.Policy.Gateway, n.Domain) != n.Routing
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (s *Server) routeBy(snap *policy.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	router := &dns.Router{Resolver: r, Now: s.opts.Clock.Boot, HostPolicy: s.policies.host, Own: dns.Listeners(s.listening())}
+	router := &dns.Router{Resolver: r, Now: s.opts.Clock.Boot, HostPolicy: s.policies.host, Roll: s.roll, Own: dns.Listeners(s.listening())}
 	old := s.resolver.Swap(r)
 	s.router.Store(router)
 	if old != nil {
@@ -48,10 +48,18 @@ func (s *Server) routeBy(snap *policy.Snapshot) error {
 
 // resolve answers the scheduler.
 func (s *Server) resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
+	r := s.policies.now.Load()
+	q.Policy = r.queue(q.Binding, q.Domain, "")
+	var out sched.Resolved
 	if s.sandbox != nil {
-		return s.sandbox.resolve(q, s.policies.host, s.opts.Clock.Boot())
+		out = s.sandbox.resolve(ctx, q, s.policies.host, s.roll, s.opts.Clock.Boot())
+	} else {
+		out = s.router.Load().Resolve(ctx, q)
 	}
-	return s.router.Load().Resolve(ctx, q)
+	if out.Policy == nil { // it goes through a gateway or by routes
+		out.Policy, out.Generation = q.Policy, r.Snapshot().Generation
+	}
+	return out
 }
 
 // lookup shows a domain's records.

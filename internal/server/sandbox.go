@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/sluice-mta/sluice/internal/dns"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
@@ -37,17 +38,32 @@ func newSandbox(o sink.Options) (*sandbox, error) {
 const sandboxTTL = time.Hour
 
 // resolve sends every domain to the receiver, by an MX host of the domain's own.
-func (b *sandbox) resolve(q sched.Resolve, host func(binding, host string, addrs []netip.Addr) *policy.Host, now int64) sched.Resolved {
-	name := "mx." + q.Domain
+func (b *sandbox) resolve(ctx context.Context, q sched.Resolve, host func(binding, host string, addrs []netip.Addr) *policy.Host,
+	roll func(context.Context, sched.Resolve, []string) (dns.Rolled, error), now int64,
+) sched.Resolved {
+	name := sandboxHost(q.Domain)
 	addrs := []netip.Addr{b.address.Addr()}
+	var rolled dns.Rolled
+	if q.Policy.Gateway != "" {
+		name = q.Policy.Gateway
+	} else {
+		rolled, _ = roll(ctx, q, []string{name}) // its names are all known
+		if rolled.Policy != nil && rolled.Policy.Gateway != "" {
+			name = rolled.Policy.Gateway
+		}
+	}
 	return sched.Resolved{
 		Binding: q.Binding, Domain: q.Domain, Class: mail.ClassDelivered, Until: now + int64(sandboxTTL),
+		Routing: rolled.Routing, Policy: rolled.Policy, Generation: rolled.Generation, MX: []string{name}, Best: 1,
 		Hosts: []sched.RouteHost{{
 			Name: name, Preference: 10, Addresses: addrs, Port: b.address.Port(),
 			TLS: sched.TLSIfAvailable, Policy: host(q.Binding, name, addrs),
 		}},
 	}
 }
+
+// sandboxHost is the MX host of a domain.
+func sandboxHost(domain string) string { return "mx." + domain }
 
 // dial connects to the receiver whatever was asked for: nothing leaves the machine even
 // if a configuration names other ports or routes. A binding's address is used when it is

@@ -35,6 +35,7 @@ type Server struct {
 	cancel  context.CancelFunc
 
 	policies policies
+	named    named
 	files    int // open files that the system gives
 	finding  atomic.Pointer[policy.Finding]
 
@@ -230,7 +231,7 @@ func (s *Server) recover() (int, error) {
 	err := s.spool.Recover(func(r spool.Recovered) error {
 		n++
 		for _, o := range s.adopt(&r) {
-			if p := (pair{o.Binding, o.Domain}); !seen[p] {
+			if p := (pair{binding: o.Binding, domain: o.Domain}); !seen[p] {
 				seen[p] = true
 				orphans = append(orphans, o)
 			}

@@ -117,7 +117,7 @@ type kept struct {
 	tenant   string
 	job      string
 	priority mail.Priority
-	received int64
+	received int64 // by the wall clock, as Next in state
 	parts    []sched.SubmittedPart
 	state    map[int]mail.RecipientState
 }
@@ -138,6 +138,7 @@ func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, fini
 			return
 		}
 		for _, s := range states {
+			s.Next += w.wall
 			k.state[s.Index] = s
 		}
 		if finish {
@@ -211,7 +212,7 @@ func (w *World) Crash(down time.Duration) {
 
 // recover submits what is left of a message.
 func (w *World) recover(id mail.ID, k *kept) {
-	ev := sched.Submitted{Message: id, Tenant: k.tenant, Job: k.job, Priority: k.priority, Received: k.received, Recovered: true}
+	ev := sched.Submitted{Message: id, Tenant: k.tenant, Job: k.job, Priority: k.priority, Received: k.received - w.wall, Recovered: true}
 	for _, p := range k.parts {
 		var left []int
 		attempts, due, b := 0, w.now, p.Binding
@@ -221,16 +222,16 @@ func (w *World) recover(id mail.ID, k *kept) {
 				continue
 			}
 			left = append(left, r)
-			attempts, due = max(attempts, s.Attempts), max(due, s.Next)
+			attempts, due = max(attempts, s.Attempts), max(due, s.Next-w.wall)
 			if s.Binding != "" {
-				b = s.Binding
+				b, p.Group = s.Binding, s.Group
 			}
 		}
 		if len(left) == 0 {
 			continue
 		}
 		p.Recipients, p.Attempts, p.Due, p.Binding = left, attempts, due, b
-		p.Policy, p.Generation = w.rules.queue(w.bindingOf(b), p.Domain), w.generation
+		p.Policy, p.Generation = w.queuePolicy(b, p.Domain), w.generation
 		ev.Parts = append(ev.Parts, p)
 	}
 	w.step(ev)

@@ -2,47 +2,111 @@ package sim
 
 import (
 	"os"
+	"runtime"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// TestRandomWorlds tries worlds by seed: a few, or, with SLUICE_SOAK=N, many from seed N
-// on for ten minutes. SLUICE_SEED=N tries one.
+// TestRandomWorlds tries worlds by seed, a few seconds of them. SLUICE_WORLDS says how
+// many (a number) or how long (a duration); SLUICE_SEED=N tries one, or begins there.
+// What fails is made smaller and printed.
 func TestRandomWorlds(t *testing.T) {
+	first, n, until := uint64(1), uint64(60), time.Now().Add(3*time.Second)
 	if s := os.Getenv("SLUICE_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
 			t.Fatalf("SLUICE_SEED: %v", err)
 		}
-		try(t, seed)
-		return
+		first, n, until = seed, 1, time.Now().Add(time.Hour)
 	}
-	first, n, until := uint64(1), uint64(50), time.Now().Add(2*time.Second)
-	if s := os.Getenv("SLUICE_SOAK"); s != "" {
-		var err error
-		if first, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("SLUICE_SOAK: %v", err)
+	if s := os.Getenv("SLUICE_WORLDS"); s != "" && !testing.Short() {
+		d, err := time.ParseDuration(s)
+		many, wrong := strconv.ParseUint(s, 10, 64)
+		switch {
+		case wrong == nil:
+			n, until = many, time.Now().Add(24*time.Hour)
+		case err == nil:
+			n, until = 1<<40, time.Now().Add(d)
+			if first == 1 {
+				first = uint64(time.Now().UnixNano())
+			}
+		default:
+			t.Fatalf("SLUICE_WORLDS: %v", err)
 		}
-		n, until = 1<<40, time.Now().Add(10*time.Minute)
 	}
-	for seed := first; seed < first+n && time.Now().Before(until) && !t.Failed(); seed++ {
-		try(t, seed)
+	var tried atomic.Uint64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for time.Now().Before(until) && !t.Failed() {
+				i := tried.Add(1) - 1
+				if i >= n {
+					break
+				}
+				try(t, first+i)
+			}
+		})
 	}
+	workers.Wait()
+	t.Logf("%d worlds from SLUICE_SEED=%d on", min(tried.Load(), n), first)
 }
 
 func try(t *testing.T, seed uint64) {
 	t.Helper()
-	w := Random(seed, seed%4 == 0)
+	p := RandomPlan(seed)
+	w := p.World()
 	if err := w.Settle(); err != nil {
-		t.Errorf("%v (again with SLUICE_SEED=%d)", err, seed)
+		small := Shrink(p, 300)
+		w = small.World()
+		t.Errorf("%v (again with SLUICE_SEED=%d)\nmade smaller: %v\n%s%s", err, seed, w.Settle(), small, w.explain())
 		return
 	}
 	if seed%8 != 1 {
 		return
 	}
-	again := Random(seed, seed%4 == 0)
-	if err := again.Settle(); err != nil || again.Hash() != w.Hash() {
-		t.Errorf("seed %d gave another course of events the second time: %v", seed, err)
+	if again := Random(seed); again.Settle() != nil || again.Hash() != w.Hash() {
+		t.Errorf("seed %d gave another course of events the second time: %v", seed, again.Err())
+	}
+}
+
+// TestSameCourse runs worlds on one processor and on several: the same seed gives the
+// same course of events.
+func TestSameCourse(t *testing.T) {
+	course := func(procs int) (sums []uint64) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		for seed := uint64(1); seed <= 4; seed++ {
+			w := Random(seed)
+			if err := w.Settle(); err != nil {
+				t.Fatal(err)
+			}
+			sums = append(sums, w.Hash())
+		}
+		return sums
+	}
+	once := course(1)
+	for _, procs := range []int{2, 7} {
+		for i, sum := range course(procs) {
+			if sum != once[i] {
+				t.Errorf("seed %d: another course with %d processors", i+1, procs)
+			}
+		}
+	}
+}
+
+// TestShrink makes a world smaller that fails for a reason of its own.
+func TestShrink(t *testing.T) {
+	p := RandomPlan(3)
+	p.Acts = append(p.Acts, act{What: "set", At: time.Minute, Path: "global", Set: &assign{option: "no_such_option", n: 1}})
+	small := Shrink(p, 200)
+	err := small.World().Settle()
+	if err == nil || !strings.Contains(err.Error(), "no_such_option") {
+		t.Fatalf("the smaller world ends with %v", err)
+	}
+	if len(small.Acts) > 1 || len(small.Domains) > 1 {
+		t.Errorf("it could have been smaller:\n%s", small)
 	}
 }

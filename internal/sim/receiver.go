@@ -24,9 +24,10 @@ const (
 	NoTLS    Behaviour = "notls"    // every TLS handshake fails
 	Fewer    Behaviour = "fewer"    // one recipient a transaction; 452 to the others
 	Flickers Behaviour = "flickers" // each of the above at random, a tenth of the time
+	Hangs    Behaviour = "hangs"    // connections opened meanwhile are silent in a transaction until it times out, after ten minutes
 )
 
-var behaviours = []Behaviour{Refuses, Stalls, Busy, Defers, Rejects, Dies, Drops, NoTLS, Fewer, Flickers}
+var behaviours = []Behaviour{Refuses, Stalls, Busy, Defers, Rejects, Dies, Drops, NoTLS, Fewer, Flickers, Hangs}
 
 // Receiver is a host that takes mail. It counts the connections that it holds.
 type Receiver struct {
@@ -72,11 +73,17 @@ func (w *World) behaves(r *Receiver, what Behaviour) bool {
 		if w.now < s.from || w.now >= s.to {
 			continue
 		}
-		if s.what == what || s.what == Flickers && w.rng.IntN(10) == 0 {
+		if s.what == what || s.what == Flickers && what != Hangs && w.rng.IntN(10) == 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// handed is a part with the time at which it was handed out.
+type handed struct {
+	sched.Deliver
+	at int64
 }
 
 // conn is one connection as the driver and the receiver know it.
@@ -84,9 +91,11 @@ type conn struct {
 	sched.Connect
 	recv    *Receiver
 	group   string
-	parts   []sched.Deliver // in progress first
-	keys    []string        // of the referee
+	parts   []handed // in progress first
+	keys    []string // of the referee, by plain names
+	on      standing // what the referee counts it on
 	up      bool
+	hangs   bool
 	busy    bool // inside a transaction
 	ending  bool // the driver has been told to end it, or the receiver has
 	counted bool // by the receiver
@@ -103,13 +112,18 @@ func (w *World) resolve(a sched.Resolve) {
 		if ev.Class = mail.ClassDelivered; d.fails != mail.ClassNone {
 			ev.Class, ev.Reply = d.fails, mail.Reply{Text: "DNS says " + d.fails.String(), Stage: mail.StageResolve}
 		} else {
+			route := w.routes[a.Binding+"/"+a.Domain][:0]
 			for _, h := range d.hosts {
 				r := w.Receiver(h.name)
+				for _, addr := range r.Addresses {
+					route = append(route, whose{a.Binding, a.Domain, h.name, addr})
+				}
 				ev.Hosts = append(ev.Hosts, sched.RouteHost{
 					Name: h.name, Preference: h.preference, Addresses: slices.Clone(r.Addresses), Port: 25,
-					TLS: h.tls, Policy: w.rules.host(w.bindingOf(a.Binding), r),
+					TLS: h.tls, Policy: w.hostPolicy(a.Binding, r, r.Addresses),
 				})
 			}
+			w.routes[a.Binding+"/"+a.Domain] = route
 		}
 		w.step(ev)
 	})
@@ -159,7 +173,7 @@ func (w *World) arrives(c *conn) {
 		case c.TLS != sched.TLSNo && w.behaves(r, NoTLS):
 			w.connectFails(c, sched.ConnectTLS, "handshake failed")
 		default:
-			c.up = true
+			c.up, c.hangs = true, w.behaves(r, Hangs)
 			w.step(sched.Connected{Conn: c.Conn, TLS: c.TLS != sched.TLSNo})
 			w.want(c)
 		}
@@ -191,7 +205,10 @@ func (w *World) deliver(a sched.Deliver) {
 	case w.books.sick:
 		w.fail("part %d is handed out while outcomes cannot be written (S7)", a.Part)
 	}
-	c.parts = append(c.parts, a)
+	c.parts = append(c.parts, handed{a, w.now})
+	for _, g := range w.gauges(c, "messages") {
+		w.referee.spend(w, g, g.cost(a), c)
+	}
 	if len(c.parts) > 2 {
 		w.fail("connection %d holds %d parts", a.Conn, len(c.parts))
 	}
@@ -213,11 +230,14 @@ func (w *World) transact(c *conn) {
 		w.endBy(c)
 		return
 	}
-	d := c.parts[0]
-	dies := w.behaves(c.recv, Dies)
+	d := c.parts[0].Deliver
+	dies, takes := w.behaves(c.recv, Dies), w.vary(c.recv.Latency)
+	if c.hangs {
+		dies, takes = true, 10*time.Minute
+	}
 	c.busy = true
 	w.after(0, func() { w.want(c) })
-	w.after(w.vary(c.recv.Latency), func() {
+	w.after(takes, func() {
 		c.busy = false
 		w.judge(c, d, dies)
 		switch {
@@ -255,6 +275,21 @@ func (w *World) judge(c *conn, d sched.Deliver, dies bool) {
 	w.step(sched.Attempted{Conn: c.Conn, Part: d.Part, Outcomes: out})
 }
 
+// recall gives a part back that is not in progress.
+func (w *World) recall(a sched.Recall) {
+	w.after(0, func() {
+		c := w.conns[a.Conn]
+		for i := 1; c != nil && i < len(c.parts); i++ {
+			if c.parts[i].Part == a.Part {
+				c.parts = slices.Delete(c.parts, i, i+1)
+				w.Recalled++
+				w.step(sched.Returned{Conn: a.Conn, Part: a.Part})
+				return
+			}
+		}
+	})
+}
+
 func (w *World) close(a sched.Close) {
 	c := w.conns[a.Conn]
 	if c == nil {
@@ -288,6 +323,9 @@ func (w *World) giveBack(c *conn) {
 	for len(c.parts) > 0 {
 		d := c.parts[len(c.parts)-1]
 		c.parts = c.parts[:len(c.parts)-1]
+		for _, g := range w.gauges(c, "messages") {
+			w.referee.refund(g, d.at-w.begin, g.cost(d.Deliver))
+		}
 		w.step(sched.Returned{Conn: c.Conn, Part: d.Part})
 	}
 }
@@ -322,7 +360,7 @@ func (w *World) bindingOf(name string) *binding {
 
 func (w *World) rebind(a sched.Rebind) {
 	w.after(time.Millisecond, func() {
-		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain}
+		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain, Group: a.Group}
 		names := []string{}
 		for name, b := range w.bindings {
 			if b.group == a.Group && a.Group != "" && !b.gone {
@@ -335,7 +373,7 @@ func (w *World) rebind(a sched.Rebind) {
 		}
 		for _, n := range names {
 			b := w.bindingOf(n)
-			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.rules.queue(b, a.Domain), Generation: w.generation})
+			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.queuePolicy(n, a.Domain), Generation: w.generation})
 		}
 		w.step(ev)
 	})

@@ -1,34 +1,101 @@
 package sim
 
-// referee counts connections by names, from Connect to Closed, without the engine.
+import (
+	"fmt"
+	"slices"
+)
+
+// referee counts connections by names, from Connect to Closed, and rates act by act. It
+// knows nothing of the limit engine: every count is made anew from the list of
+// connections.
 type referee struct {
-	open map[string]int
+	open map[string]int // by plain names, for scenarios
 	Peak map[string]int
+
+	windows   map[string]*window
+	reloading bool // the machine is still taking over a configuration: the one before may hold, too
 }
 
-func (r *referee) reset() { r.open, r.Peak = map[string]int{}, map[string]int{} }
+func (r *referee) reset() {
+	r.open, r.Peak, r.windows = map[string]int{}, map[string]int{}, map[string]*window{}
+}
+
+// standing is what a connection counts on, under the configuration that holds and, while
+// the machine is taking it over, under the one before.
+type standing struct {
+	now, before []ceiling
+}
 
 func (r *referee) opened(w *World, c *conn) {
-	held := 0
-	for _, o := range w.conns {
-		if o != c && o.Binding == c.Binding && o.Domain == c.Domain {
-			held++
-		}
-	}
 	for _, name := range []string{"server", c.Binding, c.Domain, c.Host, c.Binding + "/" + c.Domain, c.Binding + "/" + c.Host, c.Address.String()} {
 		r.add(c, name)
 	}
-	for _, k := range w.rules.ceilings(w, c) {
-		r.add(c, k.key)
+	c.on = w.standing(c)
+	poor := r.holdsNothing(w, c)
+	over := r.judge(w, c.on.now, poor, func(o *conn) []ceiling { return o.on.now })
+	if over != "" && r.reloading {
+		over = r.judge(w, c.on.before, poor, func(o *conn) []ceiling { return o.on.before })
+	}
+	if over != "" {
+		w.fail("%v is opened as connection %s", c, over)
+	}
+	for _, g := range w.gauges(c, "connections") {
+		r.spend(w, g, 1, c)
+	}
+}
+
+// holdsNothing reports whether the queue that a connection was opened for has no other.
+func (r *referee) holdsNothing(w *World, c *conn) bool {
+	for _, o := range w.conns {
+		if o != c && o.Binding == c.Binding && o.Domain == c.Domain && o.Tenant == c.Tenant {
+			return false
+		}
+	}
+	return true
+}
+
+// judge says which counter has more connections than its limit, empty if none has.
+func (r *referee) judge(w *World, on []ceiling, poor bool, of func(*conn) []ceiling) string {
+	for _, k := range on {
 		most := k.max
-		if held == 0 {
+		if poor {
 			most += k.reserve
 		}
-		if n := r.open[k.key]; n > most {
-			w.fail("%v is connection %d on %s, whose limit is %d", c, n, k.key, most)
+		if n := w.count(k.key, of); n > most {
+			return fmt.Sprintf("%d on %s", n, k)
+		}
+	}
+	return ""
+}
+
+// count is how many connections stand on a counter.
+func (w *World) count(key string, of func(*conn) []ceiling) (n int) {
+	for _, o := range w.conns {
+		if slices.ContainsFunc(of(o), func(k ceiling) bool { return k.key == key }) {
+			n++
+		}
+	}
+	return n
+}
+
+// counted is how many connections stand on a counter under the configuration that holds.
+func (w *World) counted(key string) int {
+	return w.count(key, func(o *conn) []ceiling { return o.on.now })
+}
+
+// reload has every connection counted where the new configuration says. What a binding
+// that is gone has open stays where it was.
+func (r *referee) reload(w *World) {
+	r.reloading = true
+	for _, o := range w.conns {
+		o.on.before = o.on.now
+		if !w.bindingOf(o.Binding).gone {
+			o.on.now = w.ceilings(o.whose())
 		}
 	}
 }
+
+func (c *conn) whose() whose { return whose{c.Binding, c.Domain, c.Host, c.Address} }
 
 func (r *referee) add(c *conn, name string) {
 	c.keys = append(c.keys, name)
@@ -39,5 +106,24 @@ func (r *referee) add(c *conn, name string) {
 func (r *referee) closed(c *conn) {
 	for _, name := range c.keys {
 		r.open[name]--
+	}
+}
+
+// spend notes an act under a rate, and that it was not one too many in any window.
+func (r *referee) spend(w *World, g gauge, cost int64, what fmt.Stringer) {
+	x := r.windows[g.key]
+	if x == nil || x.rate != g.rate {
+		x = newWindow(g.rate)
+		r.windows[g.key] = x
+	}
+	if over := x.add(w.now-w.begin, cost); over != "" {
+		w.fail("%v: %s: %s", what, g.key, over)
+	}
+}
+
+// refund takes an act back that was not carried out.
+func (r *referee) refund(g gauge, at, cost int64) {
+	if x := r.windows[g.key]; x != nil && x.rate == g.rate {
+		x.remove(at, cost)
 	}
 }

@@ -165,16 +165,10 @@ func (r *rules) host(b *binding, x *Receiver) *policy.Host {
 	return h
 }
 
-type ceiling struct {
-	key          string
-	max, reserve int
-}
-
 // ceilings lists what a connection is on, by names alone.
-func (r *rules) ceilings(w *World, c *conn) []ceiling {
-	b := w.bindingOf(c.Binding)
-	all := r.find(b, c.Domain, "")
-	for _, l := range r.find(b, "", c.Host) {
+func (r *rules) ceilings(b *binding, c whose) []ceiling {
+	all := r.find(b, c.domain, "")
+	for _, l := range r.find(b, "", c.host) {
 		if l.Origin.Stanza != "*" {
 			all = append(all, l)
 		}
@@ -189,13 +183,13 @@ func (r *rules) ceilings(w *World, c *conn) []ceiling {
 			key += " group=" + b.group
 		}
 		if l.By&policy.ByDomain != 0 {
-			key += " domain=" + c.Domain
+			key += " domain=" + c.domain
 		}
 		if l.By&policy.ByHost != 0 {
-			key += " host=" + c.Host
+			key += " host=" + c.host
 		}
 		if l.By&policy.ByAddress != 0 {
-			key += " address=" + c.Address.String()
+			key += " address=" + c.addr.String()
 		}
 		if l.By&policy.ByStanza != 0 {
 			key += " stanza=" + l.Origin.Stanza
@@ -221,40 +215,10 @@ func (w *World) Limit(option, target string, most, reserve, line int) {
 	w.Reload()
 }
 
-// Reload applies the rules as they are now.
-func (w *World) Reload() {
-	w.rules.queues, w.rules.hosts = nil, nil
-	if w.m == nil {
-		return
-	}
-	w.generation++
-	ev := sched.PolicyChanged{Generation: w.generation, Server: w.rules.server(), Tenants: w.rules.tenants}
-	for cursor := ""; ; {
-		names, next := w.m.Names(cursor, 100)
-		for _, n := range names {
-			b := w.bindingOf(n.Binding)
-			if b.gone {
-				if n.Host == "" {
-					ev.Queues = append(ev.Queues, sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain})
-				}
-				continue
-			}
-			if n.Host != "" {
-				ev.Hosts = append(ev.Hosts, sched.HostPolicy{Binding: n.Binding, Host: n.Host, Policy: w.rules.host(b, w.receivers[n.Host])})
-			} else {
-				ev.Queues = append(ev.Queues, sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain, Policy: w.rules.queue(b, n.Domain)})
-			}
-		}
-		if cursor = next; cursor == "" {
-			break
-		}
-	}
-	w.step(ev)
-}
-
 // Load is a message with recipients at one domain, as it is handed in.
 type Load struct {
 	Binding, Domain, Tenant, Job string
+	Named                        bool // the client named the binding, which else comes by its group, if it has one
 	Priority                     mail.Priority
 	Recipients                   int
 }
@@ -266,15 +230,18 @@ func (w *World) Submit(binding, domain, tenant string, rcpt int) {
 
 // Hand hands in a message.
 func (w *World) Hand(x Load) {
-	b := w.bindingOf(x.Binding)
 	w.messages++
 	id := mail.NewID(int64(w.messages), [10]byte{1})
+	group := w.bindingOf(x.Binding).group
+	if x.Named {
+		group = ""
+	}
 	idx := make([]int, x.Recipients)
 	for i := range idx {
 		idx[i] = i
 	}
-	part := sched.SubmittedPart{Binding: x.Binding, Domain: x.Domain, Policy: w.rules.queue(b, x.Domain), Generation: w.generation, Recipients: idx, Due: w.now}
+	part := sched.SubmittedPart{Binding: x.Binding, Domain: x.Domain, Group: group, Policy: w.queuePolicy(x.Binding, x.Domain), Generation: w.generation, Recipients: idx, Due: w.now}
 	w.books.accept(id, x.Job, x.Recipients)
-	w.spool.live[id] = &kept{tenant: x.Tenant, job: x.Job, priority: x.Priority, received: w.now, parts: []sched.SubmittedPart{part}, state: map[int]mail.RecipientState{}}
+	w.spool.live[id] = &kept{tenant: x.Tenant, job: x.Job, priority: x.Priority, received: w.now + w.wall, parts: []sched.SubmittedPart{part}, state: map[int]mail.RecipientState{}}
 	w.step(sched.Submitted{Message: id, Envelope: &mail.Envelope{ID: id}, Tenant: x.Tenant, Job: x.Job, Priority: x.Priority, Received: w.now, Parts: []sched.SubmittedPart{part}})
 }

@@ -29,7 +29,11 @@ type World struct {
 	trace   trace
 	failure error // the first one
 
-	rules      rules
+	rules      rules                 // the configuration of a scenario
+	routes     map[string][]whose    // where the mail of a binding and domain was last told to go
+	was        func(whose) []ceiling // the table of the configuration before
+	wall       int64                 // what the wall clock is ahead of the machine's: it may be set
+	conf       *conf                 // that of a random world; nil: the rules hold
 	generation uint64
 	receivers  map[string]*Receiver // by host
 	domains    map[string]*domain
@@ -41,6 +45,7 @@ type World struct {
 	messages   int
 	stopped    bool
 	Steps      int
+	Recalled   int // parts that were given back because they were asked back
 	MostActs   int // most actions of one step
 	nextCheck  int
 	audit      sched.WaitAudit
@@ -72,7 +77,7 @@ func New(seed uint64) *World {
 	w := &World{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: int64(time.Hour), wakeAt: never,
 		receivers: map[string]*Receiver{}, domains: map[string]*domain{}, bindings: map[string]*binding{},
-		conns: map[sched.ConnID]*conn{},
+		conns: map[sched.ConnID]*conn{}, routes: map[string][]whose{},
 	}
 	w.begin = w.now
 	w.trace.reset()
@@ -88,7 +93,7 @@ const never = int64(1) << 62
 // furnished before.
 func (w *World) machine() *sched.Machine {
 	if w.m == nil {
-		w.m = sched.New(sched.Config{Seed: w.seed, Generation: w.generation, Server: w.rules.server(), Tenants: w.rules.tenants})
+		w.m = sched.New(sched.Config{Seed: w.seed, Generation: w.generation, Server: w.serverPolicy(), Tenants: w.tenantWeights()})
 	}
 	return w.m
 }
@@ -165,11 +170,17 @@ func (w *World) step(ev sched.Event) {
 		w.trace.action(a)
 		w.do(a)
 	}
+	if w.referee.reloading && w.wakeAt > w.now {
+		w.referee.reloading = false // no work is left of the reload
+	}
 	// A recount takes as long as there is mail: seldom when there is much.
 	if w.Check && w.Steps >= w.nextCheck {
 		w.nextCheck = w.Steps + 1 + m.Totals(w.now).Parts/32
 		if err := m.CheckInvariants(); err != nil {
 			w.fail("after %T: %v", ev, err)
+		}
+		if w.conf != nil && w.Steps%4 == 0 && w.wakeAt > w.now && !w.stopped {
+			w.checkWaiters()
 		}
 	}
 	if w.Check {
@@ -187,6 +198,8 @@ func (w *World) do(a sched.Action) {
 		w.connect(a)
 	case sched.Deliver:
 		w.deliver(a)
+	case sched.Recall:
+		w.recall(a)
 	case sched.Close:
 		w.close(a)
 	case sched.Account:

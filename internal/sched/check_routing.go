@@ -1,0 +1,53 @@
+package sched
+
+import "fmt"
+
+// checkRouting recounts which connections are open on each lane and which lanes are
+// counted under each name. A connection counts under its lane's routing domain, but
+// while it is being moved there.
+func (m *Machine) checkRouting() error {
+	open, under, conns := map[uint32]int{}, map[uint32]int{}, map[uint32]int{}
+	for h := uint32(1); h < m.conns.next; h++ {
+		c := m.conns.at(h)
+		if c.state == 0 {
+			continue
+		}
+		l := m.lanes.at(c.lane)
+		open[c.lane]++
+		conns[l.key.domain]++
+		for _, id := range c.permit.Path() {
+			if k := m.limits.Key(id); k.Domain != "" && k.Domain != m.routingOf(l) && m.urgent.len() == 0 {
+				b, d := m.laneNames(l)
+				return fmt.Errorf("a connection of %s/%s counts on %s, and its routing domain is %s", d, b, m.label(id), m.routingOf(l))
+			}
+		}
+	}
+	for h := uint32(1); h < m.lanes.next; h++ {
+		l := m.lanes.at(h)
+		if l.policy == nil {
+			continue
+		}
+		n := 0
+		for c := l.open.head; c != 0; c = m.conns.at(c).lnext {
+			if n++; m.conns.at(c).lane != h {
+				return fmt.Errorf("lane %d lists connection %d of lane %d", h, c, m.conns.at(c).lane)
+			}
+		}
+		if n != open[h] || n != int(l.conns) {
+			return fmt.Errorf("lane %d lists %d connections and counts %d; they are %d", h, n, l.conns, open[h])
+		}
+		if l.routing != l.key.domain {
+			under[l.routing]++
+		}
+	}
+	for h := uint32(1); h < m.names.domains.next; h++ {
+		d := m.names.domains.at(h)
+		if int(d.under.n) != under[h] || d.conns != conns[h] {
+			return fmt.Errorf("%s counts %d lanes under it and %d connections; they are %d and %d", d.name, d.under.n, d.conns, under[h], conns[h])
+		}
+		if d.name != "" && d.lanes.n == 0 && d.under.n == 0 {
+			return fmt.Errorf("the name %s is kept for nothing", d.name)
+		}
+	}
+	return nil
+}
