@@ -32,19 +32,6 @@ func (e *Engine) Ahead(w WaiterID, id CounterID, most int) (n int, exact bool) {
 	return min(own+int(float64(own+1)*sum/float64(mine)), others), sum == 0
 }
 
-// ticketAt is the waiter's ticket at the counter, 0 if it has none.
-func (e *Engine) ticketAt(w WaiterID, id CounterID) uint32 {
-	if !e.Parked(w) {
-		return 0
-	}
-	for k := e.waiters[w].first; k != 0; k = e.tickets[k].more {
-		if e.tickets[k].counter == id {
-			return k
-		}
-	}
-	return 0
-}
-
 // ownBefore counts the tickets of the same tenant that go before k; whole says that there are
 // not more than most in either line.
 func (e *Engine) ownBefore(l *waitlist, k uint32, most int) (n int, whole bool) {
