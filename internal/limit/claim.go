@@ -27,21 +27,35 @@ type claim struct {
 }
 
 // patience is how long one waits before the counter that stops one is a reason to claim.
-func (c *counter) patience() int64 {
-	if c.held == 0 {
+func (l *line) patience() int64 {
+	if l.held == 0 {
 		return claimAfter
 	}
-	return min(max(claimHolds*c.held, claimSoon), claimAfter)
+	return min(max(claimHolds*l.held, claimSoon), claimAfter)
+}
+
+// reclaim looks at the claims of a waiter that is being parked: those on another path are
+// over, and if it has reason to claim this one it does.
+func (e *Engine) reclaim(w *waiter, t Turn, path []CounterID, blockers []Blocker) {
+	if len(path) > 0 && w.claims != 0 && !e.claimed(w, path) {
+		e.unclaim(t.Waiter)
+	}
+	if w.claims == 0 {
+		if !e.mayClaim(w, t, path, blockers[0].Counter) {
+			return
+		}
+		e.claim(t.Waiter, path)
+	}
+	e.claimThrottles(t, blockers)
 }
 
 // mayClaim reports whether the waiter, stopped by one, has reason to claim its path.
 func (e *Engine) mayClaim(w *waiter, t Turn, path []CounterID, stops CounterID) bool {
-	if t.From == 0 || t.From == stops || e.now-w.since < e.counters[stops].patience() ||
-		e.covers(stops, t.From) {
+	if t.From == 0 || t.From == stops || int64(age(e.now)-w.since)<<ageBits < e.lineOf(e.at(stops)).patience() || e.covers(stops, t.From) {
 		return false
 	}
 	for _, id := range path {
-		if !e.claimable(&e.counters[id], t.Waiter) {
+		if !e.claimable(e.lineOf(e.at(id)), t.Waiter) {
 			return false
 		}
 	}
@@ -49,13 +63,18 @@ func (e *Engine) mayClaim(w *waiter, t Turn, path []CounterID, stops CounterID) 
 }
 
 // claimable reports whether the counter has a place for a claim of the waiter.
-func (e *Engine) claimable(c *counter, id WaiterID) bool {
-	return c.claims < claimsMost || e.older(id, e.claims[e.claims[c.claim].prev].waiter)
+func (e *Engine) claimable(l *line, id WaiterID) bool {
+	return l.claims < claimsMost || e.older(id, e.claims.at(e.youngest(l)).waiter)
 }
 
+func (e *Engine) youngest(l *line) uint32 { return e.claims.at(l.claim).prev }
+
 // kept is how many units the counter keeps for claimants.
-func (c *counter) kept() int32 {
-	return min(c.claims, max(c.limit/claimShare, 1))
+func (c *counter) kept(l *line) int32 {
+	if l.claims == 0 {
+		return 0
+	}
+	return min(l.claims, max(c.limit/claimShare, 1))
 }
 
 // claim registers the waiter on every counter of the path.
@@ -65,15 +84,16 @@ func (e *Engine) claim(id WaiterID, path []CounterID) {
 	}
 }
 
-func (e *Engine) claimOne(id WaiterID, c CounterID) {
-	if x := &e.counters[c]; x.claims >= claimsMost {
-		e.unclaim(e.claims[e.claims[x.claim].prev].waiter) // the youngest makes room
+func (e *Engine) claimOne(id WaiterID, at CounterID) {
+	l := e.needLine(e.at(at))
+	if l.claims >= claimsMost {
+		e.unclaim(e.claims.at(e.youngest(l)).waiter) // it makes room
 	}
-	n := e.allocClaim()
-	w := &e.waiters[id]
-	e.claims[n] = claim{waiter: id, counter: c, more: w.claims}
+	n := e.claims.alloc()
+	w := e.waiter(id)
+	*e.claims.at(n) = claim{waiter: id, counter: at, more: w.claims}
 	w.claims = n
-	e.rankClaim(n)
+	e.rankClaim(l, n)
 }
 
 // claimThrottles puts a claimant first in line at the throttles that stop it, and has the
@@ -97,8 +117,8 @@ func (e *Engine) claimThrottles(t Turn, blockers []Blocker) {
 }
 
 func (e *Engine) claimThrottle(id WaiterID, at CounterID) {
-	c := &e.counters[at]
-	if c.throttle != 0 && !e.hasClaim(id, at) && e.claimable(c, id) {
+	l := e.lineOf(e.at(at))
+	if l.throttle != 0 && !e.hasClaim(id, at) && e.claimable(l, id) {
 		e.claimOne(id, at)
 	}
 }
@@ -108,50 +128,48 @@ func (e *Engine) keptFrom(x *throttle, id WaiterID) bool {
 	if x.keeper == 0 || x.keeper == id {
 		return false
 	}
-	return int(id) >= len(e.waiters) || e.waiters[id].claims == 0 || e.older(x.keeper, id)
+	return !e.waiters.has(uint32(id)) || e.waiter(id).claims == 0 || e.older(x.keeper, id)
 }
 
 // rankClaim puts a claim where its waiter's age belongs.
-func (e *Engine) rankClaim(n uint32) {
-	x := &e.claims[n]
-	c := &e.counters[x.counter]
-	c.claims++
-	if c.claim == 0 {
-		x.prev, x.next, c.claim = n, n, n
+func (e *Engine) rankClaim(l *line, n uint32) {
+	x := e.claims.at(n)
+	l.claims++
+	if l.claim == 0 {
+		x.prev, x.next, l.claim = n, n, n
 		return
 	}
-	after := e.claims[c.claim].prev // the youngest
-	for i := int32(1); i < c.claims && e.older(x.waiter, e.claims[after].waiter); i++ {
-		if after == c.claim {
-			c.claim = n // the oldest of all
+	after := e.youngest(l)
+	for i := int32(1); i < l.claims && e.older(x.waiter, e.claims.at(after).waiter); i++ {
+		if after == l.claim {
+			l.claim = n // the oldest of all
 		}
-		after = e.claims[after].prev
+		after = e.claims.at(after).prev
 	}
-	x.prev, x.next = after, e.claims[after].next
-	e.claims[x.next].prev = n
-	e.claims[after].next = n
+	x.prev, x.next = after, e.claims.at(after).next
+	e.claims.at(x.next).prev = n
+	e.claims.at(after).next = n
 }
 
 func (e *Engine) older(a, b WaiterID) bool {
-	x, y := e.waiters[a].since, e.waiters[b].since
+	x, y := e.waiter(a).since, e.waiter(b).since
 	return x < y || x == y && a < b
 }
 
 // unclaim gives up the waiter's claims.
 func (e *Engine) unclaim(id WaiterID) {
-	w := &e.waiters[id]
+	w := e.waiter(id)
 	for n := w.claims; n != 0; {
-		x := e.claims[n]
-		c := &e.counters[x.counter]
-		if c.claim == n {
-			c.claim = x.next
+		x := *e.claims.at(n)
+		l := e.lineOf(e.at(x.counter))
+		if l.claim == n {
+			l.claim = x.next
 		}
-		if c.claims--; c.claims == 0 {
-			c.claim = 0
+		if l.claims--; l.claims == 0 {
+			l.claim = 0
 		}
-		e.claims[x.prev].next, e.claims[x.next].prev = x.next, x.prev
-		e.claims[n] = claim{more: e.freeClaim}
-		e.freeClaim = n
+		e.claims.at(x.prev).next, e.claims.at(x.next).prev = x.next, x.prev
+		e.claims.release(n)
 		n = x.more
 		if t := e.throttleOf(x.counter); t != nil && t.keeper == id {
 			t.keeper = 0
@@ -165,81 +183,74 @@ func (e *Engine) unclaim(id WaiterID) {
 // claimed reports whether the waiter's claims are on just this path, throttles aside.
 func (e *Engine) claimed(w *waiter, path []CounterID) bool {
 	n := w.claims
-	for n != 0 && e.counters[e.claims[n].counter].throttle != 0 {
-		n = e.claims[n].more
+	for n != 0 && e.throttleOf(e.claims.at(n).counter) != nil {
+		n = e.claims.at(n).more
 	}
 	for i := len(path) - 1; i >= 0; i-- {
-		if n == 0 || e.claims[n].counter != path[i] {
+		if n == 0 || e.claims.at(n).counter != path[i] {
 			return false
 		}
-		n = e.claims[n].more
+		n = e.claims.at(n).more
 	}
 	return n == 0
 }
 
 // hasClaim reports whether the waiter has a claim on the counter.
 func (e *Engine) hasClaim(id WaiterID, at CounterID) bool {
-	if int(id) >= len(e.waiters) {
+	if !e.waiters.has(uint32(id)) {
 		return false
 	}
-	n := e.waiters[id].claims
-	for n != 0 && e.claims[n].counter != at {
-		n = e.claims[n].more
+	n := e.waiter(id).claims
+	for n != 0 && e.claims.at(n).counter != at {
+		n = e.claims.at(n).more
 	}
 	return n != 0
 }
 
 // ahead is how many units the counter keeps for others who go before the waiter, and
 // whether one is kept for itself.
-func (e *Engine) ahead(c *counter, id WaiterID) (n int32, mine bool) {
-	kept := c.kept()
-	if kept == 0 || int(id) >= len(e.waiters) || e.waiters[id].claims == 0 {
+func (e *Engine) ahead(c *counter, l *line, id WaiterID) (n int32, mine bool) {
+	kept := c.kept(l)
+	if kept == 0 || !e.waiters.has(uint32(id)) || e.waiter(id).claims == 0 {
 		return kept, false
 	}
-	for x := c.claim; n < kept; n++ {
-		if e.claims[x].waiter == id {
+	for k := l.claim; n < kept; n++ {
+		x := e.claims.at(k)
+		if x.waiter == id {
 			return n, true
 		}
-		x = e.claims[x].next
+		k = x.next
 	}
 	return n, false
 }
 
 // pickClaim returns the ticket of the oldest claimant that waits on the counter and has a
 // unit of it, 0 if there is none.
-func (e *Engine) pickClaim(id CounterID, c *counter) uint32 {
-	x := c.claim
-	for n := int32(0); n < c.kept(); n++ {
-		w := e.claims[x].waiter
+func (e *Engine) pickClaim(id CounterID, c *counter, l *line) uint32 {
+	kept := c.kept(l)
+	for k, n := l.claim, int32(0); n < kept; n++ {
 		free := c.limit - c.used - n
-		if free+c.reserve <= 0 {
+		if free+l.reserve <= 0 {
 			return 0
 		}
-		if t := e.ticketAt(w, id); t != 0 && (free > 0 || e.tickets[t].poor) {
+		x := e.claims.at(k)
+		if t := e.ticketAt(x.waiter, id); t != 0 && (free > 0 || e.tickets.at(t).poor()) {
 			return t
 		}
-		x = e.claims[x].next
+		k = x.next
 	}
 	return 0
 }
 
 // firstClaim returns the ticket of the oldest claimant that waits at a throttle.
-func (e *Engine) firstClaim(id CounterID, c *counter) uint32 {
-	x := c.claim
-	for range c.claims {
-		if t := e.ticketAt(e.claims[x].waiter, id); t != 0 {
+func (e *Engine) firstClaim(id CounterID, l *line) uint32 {
+	k := l.claim
+	for range l.claims {
+		x := e.claims.at(k)
+		if t := e.ticketAt(x.waiter, id); t != 0 {
 			return t
 		}
-		x = e.claims[x].next
+		k = x.next
 	}
 	return 0
-}
-
-func (e *Engine) allocClaim() uint32 {
-	if n := e.freeClaim; n != 0 {
-		e.freeClaim = e.claims[n].more
-		return n
-	}
-	e.claims = append(e.claims, claim{})
-	return uint32(len(e.claims) - 1)
 }

@@ -5,28 +5,27 @@ import "fmt"
 // leaks names what the slabs still hold although nothing should be left.
 func (e *Engine) leaks() string {
 	s := ""
-	count := func(what string, n, free int) {
-		if n-1 != free {
-			s += fmt.Sprintf("%d %s; ", n-1-free, what)
+	for _, x := range []struct {
+		what string
+		n    int
+	}{
+		{"counters", e.counters.live()},
+		{"lines", e.lines.live()},
+		{"tickets", e.tickets.live()},
+		{"turns", e.turns.live()},
+		{"claims", e.claims.live()},
+		{"idle places", e.idle.live()},
+		{"lists", e.lists.live()},
+		{"throttles", e.throttles.live()},
+		{"throttles in heaps", len(e.heaps[0]) + len(e.heaps[1])},
+		{"heads of keys", e.names.heads.live()},
+		{"tails of keys", e.names.tails.live()},
+		{"rare tails of keys", e.names.rare.live()},
+		{"counters to be looked at", e.pending},
+	} {
+		if x.n != 0 {
+			s += fmt.Sprintf("%d %s; ", x.n, x.what)
 		}
-	}
-	chain := func(first uint32, next func(uint32) uint32) int {
-		n := 0
-		for ; first != 0; first = next(first) {
-			n++
-		}
-		return n
-	}
-	count("tickets", len(e.tickets), chain(e.freeTkt, func(i uint32) uint32 { return e.tickets[i].more }))
-	count("claims", len(e.claims), chain(e.freeClaim, func(i uint32) uint32 { return e.claims[i].more }))
-	count("idle places", len(e.idle), chain(e.freeIdle, func(i uint32) uint32 { return e.idle[i].more }))
-	count("lines", len(e.lists), len(e.freeList))
-	count("throttles", len(e.throttles), len(e.freeThr))
-	if n := len(e.heaps[0]) + len(e.heaps[1]); n > 0 {
-		s += fmt.Sprintf("%d throttles in heaps; ", n)
-	}
-	if e.pending != 0 {
-		s += fmt.Sprintf("%d counters to be looked at; ", e.pending)
 	}
 	return s
 }
