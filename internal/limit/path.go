@@ -170,7 +170,12 @@ func (e *Engine) Leave(p *Permit) {
 func (e *Engine) Surplus(p *Permit) bool {
 	for _, id := range p.Path() {
 		c := e.at(id)
-		if l := e.lineOf(c); c.used-l.closing > c.limit+l.reserve {
+		l := e.lineOf(c)
+		stay := c.used - l.closing
+		if p.leaving {
+			stay++ // would it, if it stayed?
+		}
+		if stay > c.limit+l.reserve {
 			return true
 		}
 	}
@@ -183,6 +188,9 @@ func (e *Engine) Contended(p *Permit, self WaiterID) bool {
 	for _, id := range p.Path() {
 		l := e.lineOf(e.at(id))
 		n := l.waiting - l.closing
+		if p.leaving {
+			n++ // it is not its own successor
+		}
 		if n > 0 && self != 0 && e.ticketAt(self, id) != 0 {
 			n--
 		}

@@ -13,6 +13,9 @@ func (m *Machine) CheckInvariants() error {
 	if err := m.checkConns(); err != nil {
 		return err
 	}
+	if err := m.checkServed(); err != nil {
+		return err
+	}
 	if err := m.checkRouting(); err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (m *Machine) checkParts() error {
 		n := listed[m.queues.at(q).lane]
 		n[x.kind()]++
 		listed[m.queues.at(q).lane] = n
-		if x.timer == noTimer && (s == partWaiting || !x.owed) {
+		if x.timer == noTimer && (s == partWaiting || m.expiry(x) < neverTime) {
 			return fmt.Errorf("part %d in queue %d has no timer", p, q)
 		}
 		return nil

@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-mta/sluice/internal/mail"
 )
 
-// On a contended path a connection serves at most so much in a row; then it gives its
-// permit to whoever waits and its queue lines up again.
+// On a contended path a connection serves at most so much in a row; then it, or its
+// permit, goes to whoever waits and its queue lines up again.
 const (
 	quantumParts = 20
 	quantumTime  = int64(30 * time.Second)
@@ -35,11 +35,13 @@ const (
 type conn struct {
 	permit     limit.Permit
 	started    int64
-	queue      uint32
+	turn       int64  // when it began to serve its queue
+	queue      uint32 // that it serves: the permit is on that one's path
 	lane       uint32
 	host       uint32
 	place      uint32
 	prev, next uint32 // in its queue's idle, ahead or full list
+	over, low  uint32 // in its host's idle list
 	lprev      uint32 // of its lane
 	lnext      uint32
 	timer      uint32 // idle too long
@@ -48,14 +50,16 @@ type conn struct {
 	recalled   uint32 // the one of them that was asked back
 	credit     int32
 	delivered  int32 // transactions in which somebody was delivered to
-	served     int32 // transactions with an outcome
+	served     int32 // transactions with an outcome, in this turn
 	recipients int32
 	unstored   int32 // outcomes that the spool has not written (S6)
 	held       uint8
 	state      connState
 	in         connList
 	tls        TLS
-	retiring   bool // gets no further part
+	retiring   bool // gets no further part of its queue
+	spent      bool // because its turn is over: it may serve another
+	bides      bool // waits until it can pass on to another
 	fruitful   bool // some transaction had an outcome
 	failed     bool // ConnectFailed has been seen
 	opened     bool // Connected has been seen
@@ -86,8 +90,11 @@ func (m *Machine) settle(h uint32) {
 	m.unlist(h, c)
 	q := m.queues.at(c.queue)
 	l := m.lanes.at(c.lane)
-	if !c.retiring && m.mustRetire(c, l) {
-		m.retire(c, q)
+	if !c.retiring {
+		c.spent = m.turnOver(c)
+		if m.mustRetire(c, l) || c.spent {
+			m.retire(c, q)
+		}
 	}
 	blocked := m.held || l.suspended
 	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
@@ -99,7 +106,7 @@ func (m *Machine) settle(h uint32) {
 	}
 	if c.retiring {
 		if c.held == 0 {
-			m.hangUp(h, CloseNow)
+			m.turnEnds(h, c)
 		} else {
 			m.list(h, c, q, l)
 		}
@@ -137,21 +144,28 @@ func (m *Machine) fits(c *conn, l *lane, h uint32) bool {
 	return true
 }
 
-// mustRetire reports whether the connection is to take no further part.
+// mustRetire reports whether the connection has come to its end.
 func (m *Machine) mustRetire(c *conn, l *lane) bool {
-	if m.stopping || m.limits.Surplus(&c.permit) {
+	if m.stopping {
 		return true
 	}
 	if most := l.policy.MaxRecipientsPerConnection; most > 0 && int(c.recipients) >= most {
 		return true
 	}
-	if most := l.policy.MaxDeliveriesPerConnection; most > 0 && int(c.delivered) >= most {
+	most := l.policy.MaxDeliveriesPerConnection
+	return most > 0 && int(c.delivered) >= most
+}
+
+// turnOver reports whether the connection has to leave its queue: there is one more than a
+// limit allows, or it has served its queue for long enough and others wait.
+func (m *Machine) turnOver(c *conn) bool {
+	if m.limits.Surplus(&c.permit) {
 		return true
 	}
-	if c.served >= quantumParts || c.served > 0 && m.now-c.started >= quantumTime {
-		return m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || m.othersAtGate(c.host, c.queue)
+	if c.served < quantumParts && (c.served == 0 || m.now-c.turn < quantumTime) {
+		return false
 	}
-	return false
+	return m.disputed(c) || m.awaited(c)
 }
 
 // retire makes the connection take no further part; its queue may want another one.
@@ -178,6 +192,7 @@ func (m *Machine) give(h, part uint32) {
 	c.credit--
 	m.limits.Busy(&c.permit)
 	m.wheel.cancel(&c.timer)
+	c.bides = false
 	m.emit(Deliver{
 		Conn: m.connID(h), Part: partID(part, p.gen), Message: m.messages.at(p.msg).id,
 		Recipients: m.recipients(p), Attempts: int(p.attempts),
@@ -200,8 +215,21 @@ func (m *Machine) takeBack(h, part uint32) {
 	m.queues.at(p.queue).flying--
 }
 
-// rest lets a connection without work wait for more, unless others wait for its permit.
+// rest lets a connection without work wait for more, unless it, or its permit, is of use
+// to others.
 func (m *Machine) rest(h uint32, c *conn, l *lane) {
+	switch m.passOn(h, c) {
+	case passed:
+		return
+	case soon:
+		m.bide(h, c)
+		return
+	case stays:
+	}
+	if c.bides {
+		c.bides = false
+		m.wheel.cancel(&c.timer)
+	}
 	q := m.queues.at(c.queue)
 	if m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || l.policy.IdleTimeout <= 0 {
 		m.retire(c, q)
@@ -224,6 +252,7 @@ func (m *Machine) list(h uint32, c *conn, q *queue, l *lane) {
 	case c.held == 0:
 		c.in = inIdle
 		m.connList(&q.idle).push(h)
+		m.spareList(c.host).push(h)
 		m.recall(q, l)
 	case c.recalled == 0:
 		c.in = inAhead
@@ -236,6 +265,7 @@ func (m *Machine) unlist(h uint32, c *conn) {
 	switch c.in {
 	case inIdle:
 		m.connList(&q.idle).remove(h)
+		m.spareList(c.host).remove(h)
 	case inAhead:
 		m.connList(&q.ahead).remove(h)
 	case inFull:
@@ -340,6 +370,7 @@ func (m *Machine) closed(ev *Closed) {
 	if g := m.hosts.at(c.host).gate; g != 0 {
 		m.wakeGate(g) // a slot that the host bears is free
 	}
+	m.wakeCrowd(c.host)
 	m.count(h, c, -1)
 	*c = conn{gen: c.gen}
 	m.conns.release(h)

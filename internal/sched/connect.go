@@ -36,7 +36,7 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		}
 		return
 	}
-	turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: from}
+	turn := m.asks(h, from)
 	hosts := l.route.hosts
 	m.missed = m.missed[:0]
 	for i := 0; i < len(hosts); {
@@ -46,6 +46,8 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		}
 		base, healthy := m.choose(l, hosts[i:j], turn)
 		switch {
+		case healthy && m.takeOver(h, l, hosts[i:j], turn):
+			return
 		case len(m.cand) > 0:
 			m.dial(h, m.lightest(), turn)
 			return
@@ -157,7 +159,7 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 	ch := m.conns.alloc()
 	c := m.conns.at(ch)
 	*c = conn{
-		gen: c.gen + 1, state: connDialing, started: m.now,
+		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
 		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls,
 	}
 	if b, ok := m.limits.Acquire(m.now, &c.permit, x.addr.path, nil, turn); !ok {

@@ -47,6 +47,7 @@ type host struct {
 	conns      int             // permits
 	open       int             // of them sessions, until the receiver has let go
 	opening    int             // connections on their way, unanswered
+	idle       list            // open connections without a part that may take one
 	crowd      fifo[gatePlace] // queues that wait until fewer are
 	waking     bool            // is in roomy
 	proven     bool            // connected to or delivered to since it was learned or an address of it failed

@@ -126,6 +126,9 @@ func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 	if l.route != nil && !sameWay(l.policy, p) {
 		l.route.until = 0 // where its mail goes is asked again
 	}
+	if p.Expiration != l.policy.Expiration {
+		m.sweep(sweepTimes)
+	}
 	l.policy, l.generation = p, generation
 	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
