@@ -133,7 +133,7 @@ func (e *Engine) Key(id CounterID) Key {
 	c := e.at(id)
 	h, t := &e.names.heads.at(c.head).head, e.names.tail(c.tail)
 	return Key{
-		Option: h.option, Binding: h.binding, Group: h.group, Stanza: h.stanza,
+		Option: h.option, Binding: h.binding, Group: h.group, Stanza: h.stanza, Sent: h.sent,
 		Domain: t.domain, Host: t.host, Address: t.address,
 	}
 }
@@ -156,6 +156,9 @@ func (e *Engine) covers(wide, id CounterID) bool {
 	return (x.domain == "" || x.domain == y.domain) && (x.host == "" || x.host == y.host) &&
 		(!x.address.IsValid() || x.address == y.address)
 }
+
+// Retain adds a reference to a counter or throttle that has one.
+func (e *Engine) Retain(id CounterID) { e.at(id).refs++ }
 
 // Release drops a reference that Counter gave.
 func (e *Engine) Release(id CounterID) {

@@ -7,7 +7,10 @@ import (
 
 // Keys are kept in two parts, each stored once: there are few heads; and of tails, as many
 // as domains and hosts, each shared by all its counters.
-type head struct{ option, binding, group, stanza string }
+type head struct {
+	option, binding, group, stanza string
+	sent                           bool
+}
 
 type tail struct {
 	domain, host string
@@ -62,7 +65,7 @@ func (n *names) tail(h uint32) tail {
 }
 
 func (k *Key) split() (head, tail) {
-	return head{k.Option, k.Binding, k.Group, k.Stanza}, tail{k.Domain, k.Host, k.Address}
+	return head{k.Option, k.Binding, k.Group, k.Stanza, k.Sent}, tail{k.Domain, k.Host, k.Address}
 }
 
 // findHead returns the handle of a head, and its hash; 0 if it is not known.

@@ -80,6 +80,9 @@ func (e *Engine) Parked(id WaiterID) bool {
 	return e.waiters.has(uint32(id)) && e.waiter(id).first != 0
 }
 
+// Waits reports whether the waiter stands in the line of a counter or throttle.
+func (e *Engine) Waits(w WaiterID, id CounterID) bool { return e.ticketAt(w, id) != 0 }
+
 // WaitsOn returns the first counter that the waiter waits on, 0 if it does not wait.
 func (e *Engine) WaitsOn(id WaiterID) CounterID {
 	if !e.Parked(id) {
