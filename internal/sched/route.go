@@ -138,6 +138,7 @@ func (m *Machine) touchLane(l *lane) {
 		})
 		return
 	}
+	m.visits -= int(l.queues.n)
 	for q := l.queues.head; q != 0; q = m.queues.at(q).next {
 		m.replace(q)
 	}
