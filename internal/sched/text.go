@@ -112,7 +112,7 @@ func (e *Explanation) Text(w io.Writer, s Style) {
 	} else if e.Next != "" {
 		fmt.Fprintf(w, "  next: %s\n", e.Next)
 	}
-	fmt.Fprintf(w, "  %d ready, %d queued for later, %d connections%s, oldest %s\n", e.Ready, e.Queued, e.Conns, wanted(e), spanOf(e.Oldest))
+	fmt.Fprintf(w, "  %d ready, %d queued for later, %d connections%s; the oldest message is %s old\n", e.Ready, e.Queued, e.Conns, wanted(e), spanOf(e.Oldest))
 	if e.LastReply != "" {
 		fmt.Fprintf(w, "  last reply: %s\n", mail.Printable(e.LastReply))
 	}
@@ -260,7 +260,7 @@ func wanted(e *Explanation) string {
 	if e.Wanted == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" of %d wanted", e.Wanted)
+	return fmt.Sprintf(", %d wanted", e.Wanted)
 }
 
 func since(t string) string {
