@@ -68,6 +68,9 @@ func TestWhoMayTakeOver(t *testing.T) {
 				t.Fatalf("it takes the idle connection: %v, want %v: %s", got, x.want, show(a))
 			}
 			if !x.want {
+				if len(find[Close](a)) > 0 {
+					t.Errorf("the connection ends for nothing: %s", show(a))
+				}
 				return
 			}
 			n := r.names.domains.at(r.names.domainOf["two.test"]).conns
