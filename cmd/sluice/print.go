@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
+	"os"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
 
@@ -35,18 +37,18 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f KiB", float64(n)/unit)
 }
 
-// printable escapes what a remote could have put into a text: control characters and
-// bytes that are not UTF-8, so that a terminal never obeys them.
-func printable(s string) string {
-	clean := utf8.ValidString(s)
-	for i := 0; clean && i < len(s); i++ {
-		clean = s[i] >= ' ' && s[i] != 0x7f
-	}
-	if clean && !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 && r < 0xa0 }) {
-		return s
-	}
-	q := fmt.Sprintf("%q", s)
-	return q[1 : len(q)-1]
+// printable escapes what a remote could have put into a text.
+func printable(s string) string { return mail.Printable(s) }
+
+// style sets texts off where a terminal shows them.
+func style(w io.Writer) sched.Style {
+	f, ok := w.(*os.File)
+	return sched.Style{Color: ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(f)}
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // use prints USE/LIMIT; no limit is "unlimited".
@@ -55,11 +57,4 @@ func use(n, limit int) string {
 		return fmt.Sprintf("%d/unlimited", n)
 	}
 	return fmt.Sprintf("%d/%d", n, limit)
-}
-
-func place(c *sched.CounterView) string {
-	if c.File == "" {
-		return "default"
-	}
-	return fmt.Sprintf("%s:%d", printable(c.File), c.Line)
 }

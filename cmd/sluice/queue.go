@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-mta/sluice/internal/admin"
+	"github.com/sluice-mta/sluice/internal/admin/client"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
 
@@ -20,34 +22,69 @@ func queueCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
+// listed is how many queues `queue list` prints unless told otherwise.
+const listed = 1000
+
 func queueList(g *globals) *cobra.Command {
 	c := control{globals: g}
-	return c.command(&cobra.Command{
+	var l lister
+	cmd := c.command(&cobra.Command{
 		Use: "list", Args: cobra.NoArgs,
 		Short:   "List the queues with what each waits for",
-		Example: "  sluice queue list",
+		Example: "  sluice queue list\n  sluice queue list --sort waiting --limit 20",
 	}, func(cmd *cobra.Command, _ []string) error {
+		if l.order != "" && (l.n < 1 || l.n > listed) {
+			return wrongUse("--sort takes a --limit from 1 to %d", listed)
+		}
 		w := cmd.OutOrStdout()
+		l.client = c.client
+		print := l.table
 		if c.json {
-			return queueListJSON(&c, w)
+			print = l.json
 		}
-		t := table(w)
-		fmt.Fprintln(t, "QUEUE\tQUEUED\tREADY\tCONNECTIONS\tOLDEST\tSTATE")
-		err := c.client.Queues(func(q sched.QueueView) error {
-			_, err := fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", printable(q.Queue), q.Queued, q.Ready, q.Conns, seconds(q.Oldest), printable(queueState(&q)))
-			return err
-		})
-		if err != nil {
-			return err
+		more, err := print(w)
+		if more && err == nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "sluice: there are more than %d queues; --limit 0 lists all\n", l.n)
 		}
-		return t.Flush()
+		return err
 	})
+	cmd.Flags().IntVar(&l.n, "limit", listed, "at most so many queues; 0: all")
+	cmd.Flags().StringVar(&l.order, "sort", "", "those with most first: mail, ready, queued, connections, oldest, waiting")
+	return cmd
 }
 
-// queueListJSON streams one array over all pages.
-func queueListJSON(c *control, w io.Writer) error {
+// lister prints queues as they come.
+type lister struct {
+	client *client.Client
+	n      int
+	order  string
+}
+
+func (l *lister) queues(each func(sched.QueueView) error) (more bool, err error) {
+	if l.order == "" {
+		return l.client.Queues(l.n, each)
+	}
+	rows, err := l.client.TopQueues(l.order, l.n)
+	for i := 0; err == nil && i < len(rows); i++ {
+		err = each(rows[i])
+	}
+	return false, err
+}
+
+func (l *lister) table(w io.Writer) (more bool, err error) {
+	t := table(w)
+	fmt.Fprintln(t, "QUEUE\tQUEUED\tREADY\tCONNECTIONS\tOLDEST\tSTATE")
+	more, err = l.queues(func(q sched.QueueView) error {
+		_, err := fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", printable(q.Queue), q.Queued, q.Ready, q.Conns, seconds(q.Oldest), printable(queueState(&q)))
+		return err
+	})
+	return more, errors.Join(err, t.Flush())
+}
+
+// json streams one array over all pages.
+func (l *lister) json(w io.Writer) (more bool, err error) {
 	sep := "[\n"
-	err := c.client.Queues(func(q sched.QueueView) error {
+	more, err = l.queues(func(q sched.QueueView) error {
 		b, err := json.Marshal(q)
 		if err != nil {
 			return err
@@ -57,14 +94,14 @@ func queueListJSON(c *control, w io.Writer) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if sep == "[\n" {
 		_, err = fmt.Fprintln(w, "[]")
-		return err
+		return false, err
 	}
 	_, err = fmt.Fprintln(w, "\n]")
-	return err
+	return more, err
 }
 
 func queueState(q *sched.QueueView) string {
@@ -84,14 +121,16 @@ func queueShow(g *globals) *cobra.Command {
 		if !strings.Contains(args[0], "/") {
 			return wrongUse("%q is not a queue: a queue is written domain/binding, with a tenant domain/binding/tenant", args[0])
 		}
-		list, err := c.client.Explain(args[0])
+		x, err := c.client.Explain(args[0])
 		if err != nil {
 			return err
 		}
+		w := cmd.OutOrStdout()
 		if c.json {
-			return printJSON(cmd.OutOrStdout(), list[0])
+			return printJSON(w, x.Explanation)
 		}
-		return printExplanation(cmd.OutOrStdout(), &list[0])
+		x.Text(w, style(w))
+		return nil
 	})
 }
 

@@ -59,7 +59,16 @@ func (a *api) queues(w http.ResponseWriter, r *http.Request) {
 		n = v
 	}
 	var out QueuePage
-	out.Queues, out.Next = a.b.Queues(r.FormValue("after"), n)
+	if order := r.FormValue("sort"); order != "" {
+		rows, err := a.b.TopQueues(order, n)
+		if err != nil {
+			a.answer(w)(nil, err)
+			return
+		}
+		out.Queues = rows
+	} else {
+		out.Queues, out.Next = a.b.Queues(r.FormValue("after"), n)
+	}
 	if out.Queues == nil {
 		out.Queues = []sched.QueueView{}
 	}
@@ -67,7 +76,14 @@ func (a *api) queues(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) explain(w http.ResponseWriter, r *http.Request) {
-	a.answer(w)(a.b.Explain(r.FormValue("of")))
+	x, err := a.b.Explain(r.FormValue("of"))
+	if err == nil && r.FormValue("format") == "text" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		x.Text(w, sched.Style{})
+		return
+	}
+	a.answer(w)(x, err)
 }
 
 func (a *api) bindings(w http.ResponseWriter, _ *http.Request) { a.reply(w, a.b.Bindings()) }

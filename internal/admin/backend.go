@@ -22,9 +22,12 @@ type Backend interface {
 	// Queues lists at most n queues after the cursor ("" begins) and gives the cursor of
 	// the next page, empty at the end.
 	Queues(cursor string, n int) ([]sched.QueueView, string)
-	// Explain answers for a queue (domain/binding[/tenant]), a domain (all its queues) or a
-	// message ID (the queues of its recipients).
-	Explain(subject string) ([]sched.Explanation, error)
+	// TopQueues lists the n queues with most of what order names (sched.NewTop).
+	TopQueues(order string, n int) ([]sched.QueueView, error)
+	// Explain answers for a queue (domain/binding[/tenant]), a domain, a binding, a host, a
+	// message ID or a counter as it is printed ("OPTION KEY"). domain:, binding: and host:
+	// before a name say which it is where it could be several.
+	Explain(subject string) (sched.Explained, error)
 	// Bindings lists all bindings, by name, without their domains.
 	Bindings() []sched.BindingView
 	// Binding shows one with its domains.
@@ -72,6 +75,7 @@ type Domain struct {
 	Conns   int               `json:"connections"`
 	Hosts   []sched.HostView  `json:"hosts"` // those that its queues use now, with their state
 	Queues  []sched.QueueView `json:"queues"`
+	More    bool              `json:"more_queues"` // there are more than those
 }
 
 // MX is one host of a domain.

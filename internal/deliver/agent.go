@@ -46,7 +46,7 @@ type Config struct {
 	Dial func(ctx context.Context, c *sched.Connect) (net.Conn, error)
 }
 
-// Agent runs connections. Start, Deliver and Close neither block nor call Events, so the
+// Agent runs connections. Start, Deliver, Recall and Close neither block nor call Events, so the
 // scheduler's lock may be held; actions of one connection are to be given in their order.
 type Agent struct {
 	cfg   Config
@@ -92,6 +92,15 @@ func (a *Agent) Start(action sched.Connect) {
 func (a *Agent) Deliver(action sched.Deliver) {
 	if c := a.find(action.Conn); c == nil || !c.give(action) {
 		// Not from here: the caller may be what Events waits for. It is rare.
+		go a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part})
+	}
+}
+
+// Recall gives a part back that its connection has not begun; one that is begun, or was
+// given back already, is not answered.
+func (a *Agent) Recall(action sched.Recall) {
+	if c := a.find(action.Conn); c != nil && c.drop(action.Part) {
+		// Not from here: as in Deliver.
 		go a.cfg.Events(sched.Returned{Conn: action.Conn, Part: action.Part})
 	}
 }

@@ -42,13 +42,17 @@ func (c *conn) attempt(part sched.Deliver) *ending {
 }
 
 // notBegun reports whether a session ended before the receiver had to do with the part:
-// nothing was sent, or a connection that had been used was closed, left with a 421, or
-// turned out to be out of step, before MAIL was answered. On an unused connection that is an attempt: otherwise a
+// nothing was sent, or a connection that had been used was closed, left with a 421, turned
+// out to be out of step, or let RSET wait, before MAIL was answered. On an unused connection that is an attempt: otherwise a
 // receiver that does so always would be tried without end.
 func (c *conn) notBegun(tx *smtp.Transaction, err error) bool {
 	kind := endKind(err)
 	if !tx.Sent {
 		return kind == smtp.EndAborted || c.done > 0
+	}
+	if kind == smtp.EndTimeout {
+		var se *smtp.SessionError // RSET ends the message before: that it hangs says nothing about this one
+		return c.done > 0 && !tx.Judged && errors.As(err, &se) && se.Reply.Stage == mail.StageRset
 	}
 	return c.done > 0 && !tx.Judged && (kind == smtp.EndLost || kind == smtp.EndSaid || kind == smtp.EndProtocol)
 }

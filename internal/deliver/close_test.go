@@ -232,3 +232,64 @@ func TestOutcomePerRecipient(t *testing.T) {
 	w.agent.Close(sched.Close{Conn: 1})
 	until[sched.Closed](w, 1)
 }
+
+// A part that is not begun comes back when it is asked for, and at once; one that is begun
+// stays.
+func TestRecall(t *testing.T) {
+	r := newReceiver(t)
+	w := newWorld(t, r.addr())
+	w.start()
+	until[sched.Wants](w, 1)
+	w.give(1, "hi\r\n", "x@b.test")
+	w.give(2, "hi\r\n", "x@b.test")
+	<-r.atDot
+	for _, part := range []sched.PartID{1, 2, 2, 3} {
+		w.agent.Recall(sched.Recall{Conn: 1, Part: part})
+	}
+	w.agent.Recall(sched.Recall{Conn: 7, Part: 2})
+	if got := tell(until[sched.Returned](w, 1)); got != "returned 2" { // while 1 still waits
+		t.Error(got)
+	}
+	w.agent.Close(sched.Close{Conn: 1, How: sched.CloseAfterMessage})
+	close(r.goOn)
+	w.expect(`
+		connected tls=false
+		wants 2
+		returned 2
+		attempted 1: [0 delivered: dot: 250 taken]
+		wants 1
+		closed: ok
+	`)
+}
+
+// RSET clears what the message before has left: a receiver that does not answer it has not
+// judged the next one, for which nothing is counted.
+func TestRsetTimesOut(t *testing.T) {
+	w := scripted(t, hello+`
+		C: MAIL FROM:<s@a.test>
+		C: RCPT TO:<x@b.test>
+		C: DATA
+		S: 250 ok
+		S: 550 no such user
+		S: 554 no recipients
+		C: RSET
+		C: MAIL FROM:<s@a.test>
+		C: RCPT TO:<x@b.test>
+		C: DATA
+		close
+	`)
+	w.action.Policy.Session.RsetTimeout = 50 * time.Millisecond
+	w.start()
+	until[sched.Wants](w, 1)
+	w.give(1, "hi\r\n", "x@b.test")
+	until[sched.Attempted](w, 1)
+	w.give(2, "hi\r\n", "x@b.test")
+	w.expect(`
+		connected tls=false
+		wants 2
+		attempted 1: [0 refused: rcpt: 550 no such user]
+		wants 1
+		returned 2
+		closed: host: rset: 4.4.2 timed out waiting for the reply
+	`)
+}

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -101,6 +102,19 @@ func (c *conn) give(part sched.Deliver) bool {
 	c.parts = append(c.parts, part)
 	c.wake()
 	return true
+}
+
+// drop takes a part out of the mailbox; false: it is not there any more.
+func (c *conn) drop(part sched.PartID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.parts {
+		if c.parts[i].Part == part {
+			c.parts = slices.Delete(c.parts, i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 // end asks for the end of the connection.

@@ -41,6 +41,12 @@ type (
 		Recipients []int // indices into the envelope, ascending; not to be changed
 		Attempts   int   // attempts before this one
 	}
+	// Recall asks for a part back that a connection holds and has not begun, because
+	// another one is free for it. Answered by Returned; not at all when it has begun.
+	Recall struct {
+		Conn ConnID
+		Part PartID
+	}
 	// Close ends a connection. Parts that were handed out and not begun come back as
 	// Returned. Answered by Closed.
 	Close struct {
@@ -97,7 +103,7 @@ type (
 	Rebind struct {
 		Binding string
 		Domain  string
-		Group   string // the group its recipients were chosen from
+		Group   string // the group whose mail it is about; empty: mail that named the binding itself, which is gone
 		Reason  string
 	}
 
@@ -147,6 +153,7 @@ func (k RecordKind) String() string { return recordNames[k] }
 func (Resolve) action() {}
 func (Connect) action() {}
 func (Deliver) action() {}
+func (Recall) action()  {}
 func (Close) action()   {}
 func (Account) action() {}
 func (Persist) action() {}

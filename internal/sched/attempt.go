@@ -203,7 +203,7 @@ func (m *Machine) states(p *part, v *verdicts, tried int, again int64) []mail.Re
 		l := m.lanes.at(m.queues.at(p.queue).lane)
 		name, _ := m.laneNames(l)
 		for i := range s {
-			s[i].Binding, s[i].Group = name, l.policy.Group
+			s[i].Binding, s[i].Group = name, p.group(l.policy)
 		}
 	}
 	return s
@@ -220,7 +220,7 @@ func (m *Machine) distribute(h uint32, v *verdicts, tried int, again int64) {
 		}
 		k := h
 		if used {
-			k = m.newPart(part{msg: rest.msg, queue: rest.queue, owed: rest.owed, rebound: rest.rebound})
+			k = m.newPart(part{msg: rest.msg, queue: rest.queue, owed: rest.owed, grouped: rest.grouped, rebound: rest.rebound})
 		}
 		used = true
 		p := m.parts.at(k)

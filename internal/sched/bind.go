@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/route"
 )
 
@@ -12,26 +13,34 @@ const othersFor = int64(time.Minute)
 
 // others is what is known of the bindings that could take over a lane's mail.
 type others struct {
-	asked      int64
-	candidates []Candidate
+	asked   int64
+	grouped []Candidate // for mail whose binding was chosen from the group
+	plain   []Candidate // for mail that named a binding which is no more
 }
 
 // askRebind asks once a minute, as long as a lane has ready mail that its binding
-// cannot send, who else could; mail that comes between is moved by the last answer.
+// cannot send, who else could; mail that comes between goes by the last answer.
 func (m *Machine) askRebind(l *lane) {
 	b := &m.names.bindings[l.key.binding]
-	if m.stopping || l.policy.Group == "" && !b.gone {
+	if m.stopping || !b.gone && (l.policy.Group == "" || l.listed[1] == 0) {
 		return
 	}
 	if o := l.others; o != nil && m.now-o.asked < othersFor {
-		if len(o.candidates) > 0 {
-			m.moveLane(l)
-		}
 		return
 	}
-	l.others = &others{asked: m.now}
+	if l.others == nil {
+		l.others = &others{}
+	}
+	l.others.asked = m.now
 	name, d := m.laneNames(l)
-	m.emit(Rebind{Binding: name, Domain: d, Group: l.policy.Group, Reason: m.rebindReason(l)})
+	ask := Rebind{Binding: name, Domain: d, Group: l.policy.Group, Reason: m.rebindReason(l)}
+	if ask.Group != "" {
+		m.emit(ask)
+	}
+	if b.gone {
+		ask.Group = ""
+		m.emit(ask)
+	}
 }
 
 func (m *Machine) rebindReason(l *lane) string {
@@ -54,21 +63,40 @@ func (m *Machine) rebound(ev *Rebound) {
 	if l.others == nil {
 		return // the trouble is over
 	}
-	l.others.candidates = nil
-	for _, c := range ev.Candidates {
-		if m.usable(&c, ev) {
-			l.others.candidates = append(l.others.candidates, c)
+	var can []Candidate
+	for i := range ev.Candidates {
+		c := &ev.Candidates[i]
+		if c.Policy != nil && c.Generation < m.generation { // a reload has come between: ask again
+			l.others = nil
+			m.touchLane(l)
+			return
+		}
+		if m.usable(c, ev.Binding, ev.Domain) {
+			can = append(can, *c)
 		}
 	}
-	if len(l.others.candidates) > 0 {
-		m.moveLane(l)
-	} else if m.names.bindings[l.key.binding].gone {
+	listed := l.listed[0]
+	if ev.Group != "" {
+		l.others.grouped, listed = can, l.listed[1]
+	} else {
+		l.others.plain = can
+	}
+	switch {
+	case listed == 0:
+	case len(can) > 0:
+		m.sweep()
+	case m.names.bindings[l.key.binding].gone:
 		m.emit(Log{Level: Warn, Subject: "binding " + ev.Binding, Text: "is gone, and no other can take its mail for " + ev.Domain})
 	}
 }
 
-func (m *Machine) usable(c *Candidate, ev *Rebound) bool {
-	if c.Binding == ev.Binding || c.Policy == nil || c.Policy.Suspended || m.suspended(c.Binding, ev.Domain) != nil {
+// usable reports whether a binding can take over mail of another one: nothing that is
+// known keeps it from sending to the domain.
+func (m *Machine) usable(c *Candidate, from, domain string) bool {
+	if c.Binding == from || c.Policy == nil || c.Policy.Suspended || m.suspended(c.Binding, domain) != nil {
+		return false
+	}
+	if h, ok := m.findLane(c.Binding, domain); ok && m.lanes.at(h).suspended {
 		return false
 	}
 	b, known := m.names.bindingOf[c.Binding]
@@ -79,58 +107,100 @@ func (m *Machine) usable(c *Candidate, ev *Rebound) bool {
 	return !x.gone && (x.gate == 0 || m.gates.at(x.gate).level == 0)
 }
 
-// moveLane gives the lane's parts, as far as they are not on a connection, to the
-// other bindings: a part a visit.
-func (m *Machine) moveLane(l *lane) {
-	if l.moving {
-		return
+// heirs are the bindings to which a part may go because its own cannot send; none when
+// it can, or nobody else may.
+func (m *Machine) heirs(l *lane, p *part) []Candidate {
+	b := &m.names.bindings[l.key.binding]
+	if l.others == nil || !l.suspended && !b.gone && (b.gate == 0 || m.gates.at(b.gate).level == 0 || !m.gates.at(b.gate).address) {
+		return nil
 	}
-	l.moving = true
-	key := l.key
-	m.jobs.push(&job{end: func() uint32 { return 1 }, do: func(uint32) bool {
-		h, ok := m.laneOf[key]
-		if !ok {
-			return false
+	all := l.others.plain
+	if p.grouped {
+		all = l.others.grouped
+	}
+	from, domain := m.laneNames(l)
+	m.able = m.able[:0]
+	for i := range all {
+		if all[i].Generation >= m.generation && m.usable(&all[i], from, domain) {
+			m.able = append(m.able, all[i])
 		}
-		l := m.lanes.at(h)
-		if l.others != nil && len(l.others.candidates) > 0 {
-			for q := l.queues.head; q != 0; q = m.queues.at(q).next {
-				x := m.queues.at(q)
-				part := x.waiting.head
-				if x.ready.n > 0 {
-					part = m.nextReady(x)
-				}
-				if part != 0 {
-					m.movePart(part, l.others.candidates)
-					m.touch(q)
-					return true
-				}
-			}
-		}
-		l.moving = false
-		return false
-	}})
+	}
+	return m.able
 }
 
-func (m *Machine) movePart(h uint32, to []Candidate) {
+// sweep goes through all parts and gives those whose binding cannot send to others. While
+// one sweep goes on, one more is remembered: it serves all who asked meanwhile.
+func (m *Machine) sweep() {
+	if m.sweeping {
+		m.sweepAgain = true
+		return
+	}
+	m.sweeping, m.sweepAgain = true, false
+	m.eachPart(func(h uint32, p *part) {
+		m.inherit(h, p)
+	}, func() {
+		m.sweeping = false
+		if m.sweepAgain {
+			m.sweep()
+		}
+	})
+}
+
+// stray remembers a part that has come into the queue of a lane which cannot send.
+func (m *Machine) stray(h uint32, p *part) {
+	if o := m.lanes.at(m.queues.at(p.queue).lane).others; o != nil && len(o.grouped)+len(o.plain) > 0 {
+		m.strays.push(partID(h, p.gen))
+	}
+}
+
+func (m *Machine) nextStray() bool {
+	id, ok := m.strays.pop()
+	if ok {
+		if h, p, live := m.partOf(id); live && p.state != partFlying {
+			m.inherit(h, p)
+		}
+	}
+	return ok
+}
+
+func (m *Machine) inherit(h uint32, p *part) {
+	from := p.queue
+	if to := m.heirs(m.lanes.at(m.queues.at(from).lane), p); len(to) > 0 {
+		m.movePart(h, to, p.grouped)
+		m.touch(from)
+	}
+}
+
+// movePart gives a part that is on no connection to one of the bindings, always the same
+// one for a message. grouped says that they are those of a group.
+func (m *Machine) movePart(h uint32, to []Candidate, grouped bool) {
 	p := m.parts.at(h)
 	msg := m.messages.at(p.msg)
 	cands := make([]route.Candidate, len(to))
 	for i := range to {
 		cands[i] = route.Candidate{Name: to[i].Binding, Weight: to[i].Weight}
 	}
-	c := &to[route.Pick(msg.id, cands)]
+	c := &to[max(route.Pick(msg.id, cands), 0)]
 	old := m.queues.at(p.queue)
 	_, domain := m.laneNames(m.lanes.at(old.lane))
-	lane := m.laneFor(c.Binding, domain, c.Policy, c.Generation)
 	m.leave(h)
+	m.gone(h)
+	lane := m.laneFor(c.Binding, domain, c.Policy, c.Generation)
 	p.queue = m.queueFor(lane, old.tenant)
-	p.rebound = true
+	p.rebound, p.grouped = true, grouped
 	m.enter(h, false)
 	rcpt := m.recipients(p)
 	states := make([]mail.RecipientState, len(rcpt))
 	for i, r := range rcpt {
-		states[i] = mail.RecipientState{Index: r, Attempts: int(p.attempts), Next: p.due, Binding: c.Binding, Group: c.Policy.Group}
+		states[i] = mail.RecipientState{Index: r, Attempts: int(p.attempts), Next: p.due, Binding: c.Binding, Group: p.group(c.Policy)}
 	}
 	m.push(result{after: m.account, id: msg.id, kind: resultPersist, states: states})
+}
+
+// group is the binding group that the part's binding was chosen from.
+func (p *part) group(q *policy.Queue) string {
+	if p.grouped {
+		return q.Group
+	}
+	return ""
 }

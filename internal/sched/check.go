@@ -74,13 +74,16 @@ func (m *Machine) checkConns() error {
 
 // checkParts: every part has one owner (S8) and a timer if it can expire.
 func (m *Machine) checkParts() error {
-	owned := map[uint32]bool{}
+	owned, listed := map[uint32]bool{}, map[uint32][2]int32{}
 	own := func(p, q uint32, s partState) error {
 		x := m.parts.at(p)
 		if owned[p] || x.queue != q || x.state != s {
 			return fmt.Errorf("part %d in queue %d has state %d and queue %d, owned already: %v (S8)", p, q, x.state, x.queue, owned[p])
 		}
 		owned[p] = true
+		n := listed[m.queues.at(q).lane]
+		n[x.kind()]++
+		listed[m.queues.at(q).lane] = n
 		if x.timer == noTimer && (s == partWaiting || !x.owed) {
 			return fmt.Errorf("part %d in queue %d has no timer", p, q)
 		}
@@ -100,6 +103,9 @@ func (m *Machine) checkParts() error {
 		if err := m.checkReady(h, q, own); err != nil {
 			return err
 		}
+		if err := m.checkAge(h, q); err != nil {
+			return err
+		}
 		b := m.lanes.at(q.lane).key.binding
 		queued[b] += int(q.waiting.n)
 		ready[b] += int(q.ready.n)
@@ -113,43 +119,15 @@ func (m *Machine) checkParts() error {
 	if len(owned)+flying != m.parts.live {
 		return fmt.Errorf("%d parts in queues and %d on connections, but %d live (S8)", len(owned), flying, m.parts.live)
 	}
+	for h := uint32(1); h < m.lanes.next; h++ {
+		if l := m.lanes.at(h); l.policy != nil && l.listed != listed[h] {
+			return fmt.Errorf("lane %d counts %v parts in its queues, named and by the group; they are %v", h, l.listed, listed[h])
+		}
+	}
 	for b := range queued {
 		if x := &m.names.bindings[b]; x.queued != queued[b] || x.ready != ready[b] {
 			return fmt.Errorf("binding %s counts %d queued and %d ready; they are %d and %d", x.name, x.queued, x.ready, queued[b], ready[b])
 		}
-	}
-	return nil
-}
-
-// checkReady: the ready parts stand in the turns of their jobs, by priority, and no turn
-// is empty.
-func (m *Machine) checkReady(qh uint32, q *queue, own func(p, q uint32, s partState) error) error {
-	n := uint32(0)
-	for rank, first := range q.ready.turns {
-		for h := first; h != 0; {
-			t := m.turns.at(h)
-			if t.queue != qh || int(t.rank) != rank || t.parts.n == 0 || m.turns.at(t.next).prev != h {
-				return fmt.Errorf("queue %d: the turn of job %d at rank %d is %+v", qh, t.job, rank, *t)
-			}
-			if found := m.turnOf[turnKey{qh, t.job, t.rank}]; t.listed != (found == h) || !t.listed && t.next != h {
-				return fmt.Errorf("queue %d: job %d has the turn %d, found is %d", qh, t.job, h, found)
-			}
-			for p := t.parts.head; p != 0; p = m.parts.at(p).next {
-				if x := m.messages.at(m.parts.at(p).msg); x.job != t.job || int(x.priority.Rank()) != rank || m.parts.at(p).turn != h {
-					return fmt.Errorf("part %d of job %d, priority %v, stands in the turn of job %d, rank %d", p, x.job, x.priority, t.job, t.rank)
-				}
-				if err := own(p, qh, partReady); err != nil {
-					return err
-				}
-				n++
-			}
-			if h = t.next; h == first {
-				break
-			}
-		}
-	}
-	if n != q.ready.n {
-		return fmt.Errorf("queue %d counts %d ready parts; they are %d", qh, q.ready.n, n)
 	}
 	return nil
 }
@@ -238,4 +216,16 @@ func (m *Machine) pathText(path []limit.CounterID) string {
 		text += fmt.Sprintf("%s %+v; ", m.label(id), m.limits.State(id))
 	}
 	return text
+}
+
+// checkAge: the parts that a queue remembers as its oldest and its first to be due are its
+// own, and it forgets them only when it has none.
+func (m *Machine) checkAge(h uint32, q *queue) error {
+	if p := q.eldest; p == 0 && q.ready.n+q.waiting.n > 0 || p != 0 && (m.parts.at(p).msg == 0 || m.parts.at(p).queue != h) {
+		return fmt.Errorf("queue %d with %d parts has the oldest part %d", h, q.ready.n+q.waiting.n, p)
+	}
+	if p := q.first; (p == 0) != (q.waiting.n == 0) || p != 0 && (m.parts.at(p).state != partWaiting || m.parts.at(p).queue != h) {
+		return fmt.Errorf("queue %d with %d parts that wait has the first part %d", h, q.waiting.n, p)
+	}
+	return nil
 }

@@ -73,7 +73,7 @@ func (m *Machine) AuditWaits(a *WaitAudit) error {
 
 // idle reports whether no work is left over for the next step.
 func (m *Machine) idle() bool {
-	return !m.limits.Pending() && m.dirty.len() == 0 && m.waked.len() == 0 && m.roomy.len() == 0 && m.jobs.len() == 0 && m.urgent.len() == 0
+	return !m.limits.Pending() && m.dirty.len() == 0 && m.waked.len() == 0 && m.strays.len() == 0 && m.roomy.len() == 0 && m.jobs.len() == 0 && m.urgent.len() == 0
 }
 
 func (m *Machine) bookedTime(q *queue) int64 {

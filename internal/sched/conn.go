@@ -28,6 +28,7 @@ const (
 	inNone connList = iota
 	inIdle
 	inAhead
+	inFull
 )
 
 // conn is one connection, from Connect to Closed.
@@ -38,12 +39,13 @@ type conn struct {
 	lane       uint32
 	host       uint32
 	place      uint32
-	prev, next uint32 // in its queue's idle or ahead list
+	prev, next uint32 // in its queue's idle, ahead or full list
 	lprev      uint32 // of its lane
 	lnext      uint32
 	timer      uint32 // idle too long
 	gen        uint32
 	parts      [2]uint32
+	recalled   uint32 // the one of them that was asked back
 	credit     int32
 	delivered  int32 // transactions in which somebody was delivered to
 	served     int32 // transactions with an outcome
@@ -98,6 +100,8 @@ func (m *Machine) settle(h uint32) {
 	if c.retiring {
 		if c.held == 0 {
 			m.hangUp(h, CloseNow)
+		} else {
+			m.list(h, c, q, l)
 		}
 		return
 	}
@@ -183,6 +187,9 @@ func (m *Machine) give(h, part uint32) {
 // takeBack takes a part from the connection.
 func (m *Machine) takeBack(h, part uint32) {
 	c := m.conns.at(h)
+	if c.recalled == part {
+		c.recalled = 0
+	}
 	if c.parts[0] == part {
 		c.parts[0] = c.parts[1]
 	}
@@ -209,13 +216,16 @@ func (m *Machine) rest(h uint32, c *conn, l *lane) {
 }
 
 func (m *Machine) list(h uint32, c *conn, q *queue, l *lane) {
-	if !m.mayTake(c, l) {
-		return
-	}
-	if c.held == 0 {
+	switch {
+	case c.held == 2 && c.recalled == 0:
+		c.in = inFull
+		m.connList(&q.full).push(h)
+	case c.retiring || !m.mayTake(c, l):
+	case c.held == 0:
 		c.in = inIdle
 		m.connList(&q.idle).push(h)
-	} else {
+		m.recall(q, l)
+	case c.recalled == 0:
 		c.in = inAhead
 		m.connList(&q.ahead).push(h)
 	}
@@ -228,8 +238,23 @@ func (m *Machine) unlist(h uint32, c *conn) {
 		m.connList(&q.idle).remove(h)
 	case inAhead:
 		m.connList(&q.ahead).remove(h)
+	case inFull:
+		m.connList(&q.full).remove(h)
 	}
 	c.in = inNone
+}
+
+// recall asks for the part back that has waited longest behind another one, since a
+// connection of its queue has nothing to do: who knows how long the other one takes.
+func (m *Machine) recall(q *queue, l *lane) {
+	h := q.full.head
+	if h == 0 || q.ready.n > 0 || m.held || l.suspended {
+		return
+	}
+	c := m.conns.at(h)
+	m.unlist(h, c)
+	c.recalled = c.parts[1]
+	m.emit(Recall{Conn: m.connID(h), Part: partID(c.recalled, m.parts.at(c.recalled).gen)})
 }
 
 // hangUp ends a connection: Closed will follow, and only then does its permit return.
@@ -265,13 +290,18 @@ func (m *Machine) wants(ev Wants) {
 
 // returned takes back a part that was not begun: it is ready again, before the others.
 func (m *Machine) returned(ev Returned) {
-	ch, _, ok := m.connOf(ev.Conn)
+	ch, c, ok := m.connOf(ev.Conn)
 	h, p, live := m.partOf(ev.Part)
 	if !ok || !live || p.conn != ch {
 		return
 	}
+	wanted := c.recalled == h
 	m.takeBack(ch, h)
 	m.putBack(h)
+	if q := m.queues.at(c.queue); wanted {
+		c.credit++ // its room is free again
+		m.handOut(q, m.lanes.at(c.lane))
+	}
 	m.settle(ch)
 }
 

@@ -35,6 +35,7 @@ type (
 	// scheduler cuts it by max_recipients_per_batch.
 	SubmittedPart struct {
 		Binding    string
+		Group      string // the group that Binding was chosen from; empty: it was named itself
 		Domain     string // canonical recipient domain
 		Policy     *policy.Queue
 		Generation uint64 // of the snapshot that gave Policy
@@ -167,6 +168,7 @@ type (
 	Rebound struct {
 		Binding    string
 		Domain     string
+		Group      string // as asked
 		Candidates []Candidate
 	}
 	// Candidate is one binding that could take mail over.

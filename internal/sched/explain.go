@@ -1,10 +1,13 @@
 package sched
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/sluice-mta/sluice/internal/limit"
 	"github.com/sluice-mta/sluice/internal/mail"
 )
 
@@ -17,38 +20,117 @@ func (m *Machine) Explain(now int64, name string) (Explanation, bool) {
 	if !ok {
 		return Explanation{}, false
 	}
-	now = max(now, m.now)
+	return m.explain(max(now, m.now), h), true
+}
+
+func (m *Machine) explain(now int64, h uint32) Explanation {
 	q := m.queues.at(h)
 	l := m.lanes.at(q.lane)
 	x := Explanation{
-		Queue: name, Routing: m.routingOf(l), Rollup: m.rollupText(l), Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
-		Path: m.pathView(q, l), Waited: m.waited(now, q), Hosts: m.hostViews(now, l),
+		Queue: m.queueName(q), Routing: m.routingOf(l), Rollup: m.rollupText(l),
+		Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
+		Path: m.pathView(now, q, l), Waited: m.waited(now, q), Hosts: m.hostViews(now, l),
+		Oldest: seconds(now - m.oldestOf(q, now)), Causes: m.causeViews(now, q),
+	}
+	if q.ready.n > 0 {
+		x.Wanted = m.wanted(q, l)
 	}
 	x.State, x.NextAt = m.state(now, h)
+	if q.cause != noCause {
+		x.Cause, x.SinceAt = m.causeName(q.cause), q.since
+		x.For = seconds(now - q.since)
+	}
 	if q.waitOn != 0 {
-		c := m.counterView(q.waitOn, q.since)
+		c := m.counterView(now, q.waitOn, q.since)
+		c.State = "blocks"
 		x.WaitingOn = &c
 	}
+	x.Estimate = m.estimate(now, h, x.NextAt)
 	if q.last != nil {
 		x.LastReply = q.last.String()
 	}
-	return x, true
+	return x
 }
 
-// pathView is the counters of the queue's connections: of the first address of its
-// route that is not failed, or, without a route, those that its policy names.
-func (m *Machine) pathView(q *queue, l *lane) []CounterView {
-	var out []CounterView
-	if l.route != nil && len(l.route.addrs) > 0 {
-		for _, id := range l.route.addrs[0].path {
-			since := int64(0)
-			if id == q.waitOn {
-				since = q.since
-			}
-			out = append(out, m.counterView(id, since))
-		}
-		return out
+func seconds(ns int64) float64 { return float64(ns) / float64(time.Second) }
+
+// queueName is domain/binding, with a tenant domain/binding/tenant.
+func (m *Machine) queueName(q *queue) string {
+	b, d := m.laneNames(m.lanes.at(q.lane))
+	if t := m.names.tenants[q.tenant]; t != "" {
+		return d + "/" + b + "/" + t
 	}
+	return d + "/" + b
+}
+
+// pathView is the counters that the queue's next connection would be on: those of all
+// addresses of the best hosts that have not all failed, or, without a route, those that
+// its policy names.
+func (m *Machine) pathView(now int64, q *queue, l *lane) []CounterView {
+	if l.route == nil || len(l.route.addrs) == 0 {
+		return m.policyPath(now, l)
+	}
+	var seen [64]limit.CounterID
+	n := 0
+	out := make([]CounterView, 0, 8)
+	add := func(path []limit.CounterID) {
+		for _, id := range path {
+			if slices.Contains(seen[:n], id) || n == len(seen) {
+				continue
+			}
+			seen[n] = id
+			n++
+			out = append(out, m.pathCounter(now, q, id))
+		}
+	}
+	from, to := m.bestAddrs(now, l)
+	for i := from; i < to; i++ {
+		a := &l.route.addrs[i]
+		add(a.path[:a.own])
+	}
+	if from < to {
+		add(l.route.addrs[from].path)
+	}
+	return out
+}
+
+// pathCounter is a counter on a queue's path and whether it blocks the queue.
+func (m *Machine) pathCounter(now int64, q *queue, id limit.CounterID) CounterView {
+	since := int64(0)
+	if id == q.waitOn {
+		since = q.since
+	}
+	v := m.counterView(now, id, since)
+	if id == q.waitOn {
+		v.State = "blocks"
+	}
+	return v
+}
+
+// bestAddrs is the addresses of the best preference that has not failed altogether; of
+// the first one if all have.
+func (m *Machine) bestAddrs(now int64, l *lane) (from, to int) {
+	hosts := l.route.hosts
+	for i := 0; i < len(hosts); {
+		j, failed := i, true
+		for ; j < len(hosts) && hosts[j].preference == hosts[i].preference; j++ {
+			for k := hosts[j].from; k < hosts[j].to; k++ {
+				failed = failed && m.failedUntil(l.route.addrs[k].place, hosts[j].tls) > now
+			}
+		}
+		if i == 0 || !failed {
+			from, to = hosts[i].from, hosts[j-1].to
+		}
+		if !failed {
+			break
+		}
+		i = j
+	}
+	return from, to
+}
+
+func (m *Machine) policyPath(now int64, l *lane) []CounterView {
+	var out []CounterView
 	names := m.laneText(l)
 	for i := range l.policy.Limits {
 		x := &l.policy.Limits[i]
@@ -56,14 +138,41 @@ func (m *Machine) pathView(q *queue, l *lane) []CounterView {
 			continue
 		}
 		k := keyOf(x, names, "", nil)
-		v := CounterView{Option: k.Option, Key: k.String(), Limit: x.Max, Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line}
+		v := CounterView{
+			Option: k.Option, Key: k.String(), Limit: x.Max, Reserve: x.Reserve, Kind: "limit", State: hasRoom(x.Max),
+			Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line,
+		}
 		if id, ok := m.limits.Lookup(k); ok {
-			v = m.counterView(id, 0)
+			v = m.counterView(now, id, 0)
 		}
 		out = append(out, v)
 	}
 	return out
 }
+
+// counterView shows a counter, without regard to who asks.
+func (m *Machine) counterView(now int64, id limit.CounterID, since int64) CounterView {
+	s, k, x := m.limits.State(id), m.limits.Key(id), m.meta[id].limit
+	return CounterView{
+		Option: k.Option, Key: k.String(), Use: s.Used, Limit: s.Limit, Waiters: s.Waiters, Reserve: s.Reserve,
+		Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line, SinceAt: since,
+		Kind: "limit", Grants: m.meta[id].grants.perMinute(now) / 60, State: counterState(&s),
+	}
+}
+
+func counterState(s *limit.State) string {
+	switch {
+	case s.Used > s.Limit+s.Reserve:
+		return "lowered below its use"
+	case s.Used >= s.Limit:
+		return "full"
+	case s.Waiters > 0:
+		return "contended"
+	}
+	return hasRoom(s.Limit - s.Used)
+}
+
+func hasRoom(n int) string { return fmt.Sprintf("has room for %d", n) }
 
 // waited is the queue's waiting time by cause, in seconds, what it waits for now included.
 func (m *Machine) waited(now int64, q *queue) map[string]float64 {
@@ -71,171 +180,115 @@ func (m *Machine) waited(now int64, q *queue) map[string]float64 {
 	if q.waits != nil {
 		for i := range q.waits.by {
 			x := &q.waits.by[i]
-			out[m.causeName(x.cause)] += float64(x.total) / float64(time.Second)
+			out[m.causeName(x.cause)] += seconds(x.total)
 		}
 	}
 	if q.cause != noCause {
-		out[m.causeName(q.cause)] += float64(now-q.since) / float64(time.Second)
+		out[m.causeName(q.cause)] += seconds(now - q.since)
 	}
 	return out
+}
+
+// causeViews is the same with shares and with the last ten minutes, the longest first.
+func (m *Machine) causeViews(now int64, q *queue) []CauseView {
+	var total, recent [mostCauses + 2]int64
+	var which [mostCauses + 2]uint32
+	n := 0
+	add := func(c uint32, all, late int64) {
+		i := slices.Index(which[:n], c)
+		if i < 0 {
+			i = n
+			n++
+			which[i] = c
+		}
+		total[i] += all
+		recent[i] += late
+	}
+	if q.waits != nil {
+		for i := range q.waits.by {
+			x := &q.waits.by[i]
+			add(x.cause, x.total, x.recent(now))
+		}
+	}
+	if q.cause != noCause {
+		add(q.cause, now-q.since, now-max(q.since, (now/minute-historyLen+1)*minute))
+	}
+	var all, late int64
+	for i := range n {
+		all += total[i]
+		late += recent[i]
+	}
+	out := make([]CauseView, 0, n)
+	for i := range n {
+		out = append(out, CauseView{
+			Cause: m.causeName(which[i]), Seconds: seconds(total[i]), Share: share(total[i], all),
+			Recent: seconds(recent[i]), RecentShare: share(recent[i], late),
+		})
+	}
+	slices.SortStableFunc(out, func(a, b CauseView) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	return out
+}
+
+func share(part, all int64) float64 {
+	if all <= 0 {
+		return 0
+	}
+	return float64(part) / float64(all)
 }
 
 func (m *Machine) causeName(c uint32) string {
 	if c == noCause {
-		return "nothing"
+		return ""
 	}
 	return m.causes.at(c).label
 }
 
-// state says in words what a queue does, and when the next thing happens by itself: 0
-// if only an event can tell.
-func (m *Machine) state(now int64, h uint32) (string, int64) {
+// farthest is how many places before a queue in a line are counted.
+const farthest = 32
+
+// estimate works out when a queue that waits moves, from what it waits for.
+func (m *Machine) estimate(now int64, h uint32, next int64) *Estimate {
 	q := m.queues.at(h)
-	l := m.lanes.at(q.lane)
 	switch {
-	case m.names.bindings[l.key.binding].gone:
-		return "its binding has been removed from the configuration and no other may take its mail; it waits until there is one of that name", 0
-	case l.suspended:
-		return m.suspendedState(l), 0
-	case q.ready.n == 0:
-		return m.quietState(now, q)
-	case m.stopping:
-		return "the server is stopping", 0
-	case m.sick:
-		return "held back: outcomes cannot be written to the spool", 0
-	case m.held:
-		return "held back: accounting or the spool does not keep up", 0
-	case q.waitOn != 0:
-		c := m.limits.State(q.waitOn)
-		return fmt.Sprintf("waits for a connection slot: %s, %d of %d in use", m.label(q.waitOn), c.Used, c.Limit), 0
-	case q.gated:
-		return m.gateState(now, q, l)
-	case l.timer != noTimer:
-		return "no resolver answers: " + l.route.reply.String(), m.wheel.timers.at(l.timer).tick << tickBits
-	case l.route != nil && l.route.asking:
-		return "resolving", 0
-	case l.route != nil && l.route.known && l.route.class == mail.ClassDelivered && m.allFailed(now, l):
-		return "all hosts failed; uses the connections that are open", 0
-	case q.flying > 0:
-		return fmt.Sprintf("delivering: %d messages over %d connections", q.flying, q.conns), 0
-	case q.conns > 0:
-		return fmt.Sprintf("connecting: %d connections", q.conns), 0
-	}
-	return "ready", 0
-}
-
-func (m *Machine) suspendedState(l *lane) string {
-	if s := m.suspension(l); s != nil {
-		return strings.TrimSpace("suspended by " + s.by + " " + s.reply.String())
-	}
-	return "suspended by the configuration (suspend_delivery, " + l.policy.SuspendedOrigin.String() + ")"
-}
-
-// quietState is the state of a queue without ready mail.
-func (m *Machine) quietState(now int64, q *queue) (string, int64) {
-	if q.flying > 0 {
-		return fmt.Sprintf("delivering: %d messages over %d connections", q.flying, q.conns), 0
-	}
-	next := neverTime
-	for i, p := 0, q.waiting.head; p != 0 && i < most; i, p = i+1, m.parts.at(p).next {
-		next = min(next, m.parts.at(p).due)
-	}
-	if next == neverTime {
-		return "empty", 0
-	}
-	return "next retry in " + span(next-now), next
-}
-
-func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
-	b := &m.names.bindings[l.key.binding]
-	gates := []uint32{m.gate, b.gate}
-	if l.route != nil {
-		for i := range l.route.hosts {
-			x := m.hosts.at(l.route.hosts[i].host)
-			gates = append(gates, x.gate, x.family[0], x.family[1])
+	case q.cause == noCause:
+		return nil
+	case q.waitOn != 0 && !m.held && !m.stopping:
+		return m.counterEstimate(now, h, q.waitOn)
+	case next > now:
+		return &Estimate{Seconds: seconds(next - now), AtTime: next, Basis: "the end of the pause"}
+	case q.cause == causeHosts:
+		if at := m.firstRetry(m.lanes.at(q.lane)); at > now && at < neverTime {
+			return &Estimate{Seconds: seconds(at - now), AtTime: at, Basis: "the first failed host is tried again; open connections may serve it before"}
 		}
 	}
-	for _, h := range gates {
-		if h == 0 || !m.gates.at(h).closed(now) || !m.barred(m.gates.at(h)) {
-			continue
-		}
-		g := m.gates.at(h)
-		if now < g.until && g.host != 0 && g.bears > 0 {
-			return fmt.Sprintf("%s: %s; it bears %d connections, one more is tried in %s", g.subject, g.reply, g.bears, span(g.until-now)), g.until
-		}
-		if now < g.until {
-			return fmt.Sprintf("%s: %s; tried again in %s", g.subject, g.reply, span(g.until-now)), g.until
-		}
-		return fmt.Sprintf("%s: %s; one connection tries again", g.subject, g.reply), 0
-	}
-	if l.route != nil {
-		if p := m.crowdedAt(l); p != nil && !p.proven {
-			return fmt.Sprintf("host %s: the first connection to it is being opened alone; more follow when it is answered", p.key.host), 0
-		} else if p != nil {
-			return fmt.Sprintf("host %s: %d connections are being opened; more follow as they are answered", p.key.host, p.opening), 0
-		}
-	}
-	return "ready", 0
+	return nil
 }
 
-func (m *Machine) allFailed(now int64, l *lane) bool {
-	for i := range l.route.hosts {
-		rh := &l.route.hosts[i]
-		for k := rh.from; k < rh.to; k++ {
-			if m.failedUntil(l.route.addrs[k].place, rh.tls) <= now {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// span prints a time to wait, in whole seconds, at least one.
-func span(ns int64) string {
-	return time.Duration(max((ns+int64(time.Second)-1)/int64(time.Second), 1) * int64(time.Second)).String()
-}
-
-// hostViews lists the hosts of a lane's route.
-func (m *Machine) hostViews(now int64, l *lane) []HostView {
-	if l.route == nil {
+func (m *Machine) counterEstimate(now int64, h uint32, id limit.CounterID) *Estimate {
+	rate := m.meta[id].grants.perMinute(now) / 60
+	if rate <= 0 {
 		return nil
 	}
-	out := make([]HostView, 0, len(l.route.hosts))
-	for i := range l.route.hosts {
-		rh := &l.route.hosts[i]
-		x := m.hosts.at(rh.host)
-		v := HostView{Host: x.key.host, Preference: rh.preference, Conns: x.conns, State: "ok"}
-		failed, full := neverTime, true
-		for k := rh.from; k < rh.to; k++ {
-			a := &l.route.addrs[k]
-			p := m.places.at(a.place)
-			if v.Addresses != "" {
-				v.Addresses += " "
-			}
-			v.Addresses += p.key.addr.String()
-			failed = min(failed, m.failedUntil(a.place, rh.tls))
-			full = full && m.isFull(a)
-		}
-		switch {
-		case failed > now:
-			v.State = "failed, tried again in " + span(failed-now)
-		case x.gate != 0 && m.barred(m.gates.at(x.gate)):
-			v.State = "busy: " + m.gates.at(x.gate).reply.String()
-		case !x.proven && x.opening > 0:
-			v.State = "probed: the first connection is being opened"
-		case full && rh.to > rh.from:
-			v.State = "full"
-		}
-		out = append(out, v)
+	ahead, exact := m.limits.Ahead(limit.WaiterID(h), id, farthest)
+	text := fmt.Sprintf("%d before it in line", ahead)
+	if !exact {
+		text = "about " + text
 	}
-	return out
+	ns := int64(float64(ahead+1) / rate * float64(time.Second))
+	return &Estimate{Seconds: seconds(ns), AtTime: now + ns, Basis: fmt.Sprintf("%s, %.2g connections a second in the last minute", text, rate)}
 }
 
-func (m *Machine) isFull(a *routeAddr) bool {
-	for _, id := range a.path[:a.own] {
-		if s := m.limits.State(id); s.Used >= s.Limit {
-			return true
+// firstRetry is when the first failed address of a route is tried again.
+func (m *Machine) firstRetry(l *lane) int64 {
+	at := neverTime
+	if l.route == nil || l.route.class != mail.ClassDelivered {
+		return at
+	}
+	for i := range l.route.hosts {
+		rh := &l.route.hosts[i]
+		for k := rh.from; k < rh.to; k++ {
+			at = min(at, m.failedUntil(l.route.addrs[k].place, rh.tls))
 		}
 	}
-	return false
+	return at
 }

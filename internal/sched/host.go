@@ -42,6 +42,7 @@ type host struct {
 	generation uint64
 	gate       uint32    // too many connections, says the receiver
 	family     [2]uint32 // gates: no route to it, or no port, by IPv4, IPv6
+	port       uint16    // at which it was last to be reached
 	refs       int
 	conns      int             // permits
 	open       int             // of them sessions, until the receiver has let go

@@ -6,6 +6,7 @@ type job struct {
 	next uint32 // handle or index
 	end  func() uint32
 	do   func(h uint32) (again bool)
+	done func() // nil: nothing follows
 }
 
 // nextJob does one visit of the oldest job.
@@ -18,6 +19,9 @@ func (m *Machine) nextOf(jobs *fifo[*job]) bool {
 	j := *jobs.front()
 	if j.next >= j.end() {
 		jobs.pop()
+		if j.done != nil {
+			j.done()
+		}
 		return true
 	}
 	if !j.do(j.next) {
@@ -31,6 +35,16 @@ func (m *Machine) eachLane(do func(h uint32, l *lane)) {
 	m.jobs.push(&job{next: 1, end: func() uint32 { return m.lanes.next }, do: func(h uint32) bool {
 		if l := m.lanes.at(h); l.policy != nil {
 			do(h, l)
+		}
+		return false
+	}})
+}
+
+// eachPart begins a job over all parts that are on no connection; done follows it.
+func (m *Machine) eachPart(do func(h uint32, p *part), done func()) {
+	m.jobs.push(&job{next: 1, end: func() uint32 { return m.parts.next }, done: done, do: func(h uint32) bool {
+		if p := m.parts.at(h); p.msg != 0 && p.state != partFlying {
+			do(h, p)
 		}
 		return false
 	}})

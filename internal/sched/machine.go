@@ -42,6 +42,7 @@ type Machine struct {
 
 	names    names
 	messages slab[message]
+	byAge    list // of messages, the oldest first
 	parts    slab[part]
 	runs     slab[run]
 	turns    slab[turn]
@@ -81,6 +82,10 @@ type Machine struct {
 	aging   fifo[aged]
 
 	suspensions []suspension
+	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
+	able        []Candidate  // what heirs found last
+	sweeping    bool
+	sweepAgain  bool
 	sick        bool // the spool cannot write
 	stopping    bool
 	held        bool // hand-outs are held back by sick or by the backlog
@@ -93,7 +98,7 @@ type Machine struct {
 	missed []uint32          // addresses that have failed
 	crowds []uint32          // hosts to which enough connections are being opened
 
-	partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
+	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
@@ -105,6 +110,7 @@ func New(cfg Config) *Machine {
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
 		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}
+	m.messageAt = func(h uint32) (prev, next *uint32) { x := m.messages.at(h); return &x.prev, &x.next }
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
 	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
@@ -116,12 +122,13 @@ func New(cfg Config) *Machine {
 	return m
 }
 
-func (m *Machine) partList(l *list) links  { return links{l, m.partAt} }
-func (m *Machine) queueList(l *list) links { return links{l, m.queueAt} }
-func (m *Machine) laneList(l *list) links  { return links{l, m.laneAt} }
-func (m *Machine) underList(l *list) links { return links{l, m.underAt} }
-func (m *Machine) openList(l *list) links  { return links{l, m.openAt} }
-func (m *Machine) connList(l *list) links  { return links{l, m.connAt} }
+func (m *Machine) messageList(l *list) links { return links{l, m.messageAt} }
+func (m *Machine) partList(l *list) links    { return links{l, m.partAt} }
+func (m *Machine) queueList(l *list) links   { return links{l, m.queueAt} }
+func (m *Machine) laneList(l *list) links    { return links{l, m.laneAt} }
+func (m *Machine) underList(l *list) links   { return links{l, m.underAt} }
+func (m *Machine) openList(l *list) links    { return links{l, m.openAt} }
+func (m *Machine) connList(l *list) links    { return links{l, m.connAt} }
 
 // Step takes in one event at the time now (ns of CLOCK_BOOTTIME; a time before the
 // last one counts as the last one). Work that the event begins and that exceeds the
@@ -189,6 +196,7 @@ func (m *Machine) run() {
 		case m.nextTurn():
 		case m.nextRoomy():
 		case m.nextDirty():
+		case m.nextStray():
 		case m.nextWaked():
 		case m.nextJob():
 		case m.nextAged():

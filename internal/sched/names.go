@@ -22,8 +22,9 @@ type names struct {
 type binding struct {
 	name   string
 	group  string
-	gate   uint32 // trouble with its own address
-	gone   bool   // a reload has removed it
+	policy *policy.Queue // of some lane: for what holds for the whole binding
+	gate   uint32        // trouble with its own address
+	gone   bool          // a reload has removed it
 	conns  int
 	queued int // parts that wait for a time
 	ready  int // parts that wait for a connection
@@ -104,8 +105,8 @@ type lane struct {
 	open       list   // its connections
 	timer      uint32 // a pause of resolving is over
 	conns      int32
-	suspended  bool // by an operator or the configuration
-	moving     bool // its mail is on its way to other bindings
+	suspended  bool     // by an operator or the configuration
+	listed     [2]int32 // parts in its queues: those that named the binding, those that came by the group
 	others     *others
 }
 
@@ -123,15 +124,18 @@ func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint3
 		*m.lanes.at(h) = lane{key: key, policy: p, generation: generation}
 		m.laneOf[key] = h
 		m.laneList(&m.names.domains.at(key.domain).lanes).push(h)
-		m.setGroup(key.binding, p.Group)
+		m.setGroup(key.binding, p)
 		m.setRouting(h, "")
 	}
 	return h
 }
 
-func (m *Machine) setGroup(b uint32, group string) {
-	if x := &m.names.bindings[b]; x.group != group {
-		x.group = strings.Clone(group)
+// setGroup takes over what a lane's policy says of its whole binding.
+func (m *Machine) setGroup(b uint32, p *policy.Queue) {
+	x := &m.names.bindings[b]
+	x.policy = p
+	if x.group != p.Group {
+		x.group = strings.Clone(p.Group)
 	}
 }
 

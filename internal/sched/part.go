@@ -16,6 +16,8 @@ const (
 type message struct {
 	id       mail.ID
 	received int64
+	prev     uint32 // in the order of age
+	next     uint32
 	open     int32 // recipients without a last outcome
 	job      uint32
 	priority mail.Priority
@@ -36,6 +38,7 @@ type part struct {
 	attempts   uint16
 	state      partState
 	owed       bool // recovered: it does not expire before one attempt (S5)
+	grouped    bool // its binding was chosen from a group: others of that may take over
 	rebound    bool // its binding is not the one it was accepted with, or may not be
 }
 
@@ -69,6 +72,7 @@ func (m *Machine) freePart(h uint32) {
 	p := m.parts.at(h)
 	m.wheel.cancel(&p.timer)
 	m.freeRuns(p)
+	m.gone(h)
 	*p = part{gen: p.gen}
 	m.parts.release(h)
 }
@@ -164,9 +168,20 @@ func (m *Machine) enter(h uint32, front bool) {
 		m.pushReady(q, h, front)
 		m.touch(p.queue)
 	}
+	m.entered(h, q, p)
+	m.lanes.at(q.lane).listed[p.kind()]++
+	m.stray(h, p)
 	if at < neverTime {
 		p.timer = m.wheel.set(at, timerPart, h)
 	}
+}
+
+// kind is the index into a lane's listed.
+func (p *part) kind() int {
+	if p.grouped {
+		return 1
+	}
+	return 0
 }
 
 // leave takes a part out of its queue's list.
@@ -177,10 +192,12 @@ func (m *Machine) leave(h uint32) {
 	case partWaiting:
 		m.bindingOf(q).queued--
 		m.partList(&q.waiting).remove(h)
+		m.dueLeft(h, q)
 	case partReady:
 		m.bindingOf(q).ready--
 		m.removeReady(q, h)
 	}
+	m.lanes.at(q.lane).listed[p.kind()]--
 	m.wheel.cancel(&p.timer)
 }
 

@@ -1,7 +1,7 @@
 package sched
 
 import (
-	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -9,10 +9,15 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/policy"
 )
 
-// most is the most rows of a list inside one answer.
-const most = 1000
+// What one query does under its driver's lock is bounded: so many rows, and so many
+// records looked at for them.
+const (
+	pageRows  = 128
+	pageSlots = 4096
+)
 
 // Name is a pair of names that the machine knows: a binding with a domain (Host is
 // empty) or with a host (Domain is empty).
@@ -30,28 +35,34 @@ type Name struct {
 // reload asks again until no page holds an older one. Cursors are opaque; "" begins.
 func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 	kind, at := parseCursor(cursor)
+	left := pageSlots
 	if kind != 'h' {
-		for ; at < m.lanes.next && len(names) < n; at++ {
+		for ; at < m.lanes.next && len(names) < n && left > 0; at++ {
+			left--
 			if l := m.lanes.at(at); l.policy != nil {
 				b, d := m.laneNames(l)
 				names = append(names, Name{Binding: b, Domain: d, Routing: m.routingOf(l), Best: m.bestHosts(l.route), Generation: l.generation})
 			}
 		}
 		if at < m.lanes.next {
-			return names, "l" + strconv.FormatUint(uint64(at), 10)
+			return names, cursorAt('l', at)
 		}
 		at = 1
 	}
-	for ; at < m.hosts.next && len(names) < n; at++ {
+	for ; at < m.hosts.next && len(names) < n && left > 0; at++ {
+		left--
 		if h := m.hosts.at(at); h.key.binding != 0 {
+			left -= len(h.known)
 			names = append(names, Name{Binding: m.names.bindings[h.key.binding].name, Host: h.key.host, Addresses: h.addresses(), Generation: h.generation})
 		}
 	}
 	if at < m.hosts.next {
-		return names, "h" + strconv.FormatUint(uint64(at), 10)
+		return names, cursorAt('h', at)
 	}
 	return names, ""
 }
+
+func cursorAt(kind byte, at uint32) string { return string(kind) + strconv.FormatUint(uint64(at), 10) }
 
 func parseCursor(s string) (kind byte, at uint32) {
 	if s == "" {
@@ -64,18 +75,21 @@ func parseCursor(s string) (kind byte, at uint32) {
 	return s[0], uint32(n)
 }
 
-// Queues returns up to n queues after the cursor and the cursor of the next page,
-// empty at the end. Cursors are opaque; "" begins. A queue that lives through all
-// pages is on exactly one of them.
+// Queues returns up to n queues after the cursor, not more than one look under the lock
+// can show, and the cursor of the next page, empty at the end; a page may be empty before
+// it. Cursors are opaque; "" begins. A queue that lives through all pages is on exactly one
+// of them.
 func (m *Machine) Queues(now int64, cursor string, n int) (rows []QueueView, next string) {
 	_, at := parseCursor(cursor)
-	for ; at < m.queues.next && len(rows) < n; at++ {
+	now = max(now, m.now)
+	for left := pageSlots; at < m.queues.next && len(rows) < min(n, pageRows) && left > 0; at++ {
+		left--
 		if q := m.queues.at(at); q.lane != 0 {
-			rows = append(rows, m.queueView(max(now, m.now), at))
+			rows = append(rows, m.queueView(now, at))
 		}
 	}
 	if at < m.queues.next {
-		next = "q" + strconv.FormatUint(uint64(at), 10)
+		next = cursorAt('q', at)
 	}
 	return rows, next
 }
@@ -101,63 +115,37 @@ func (m *Machine) queueView(now int64, h uint32) QueueView {
 	l := m.lanes.at(q.lane)
 	b, d := m.laneNames(l)
 	v := QueueView{
-		Queue: d + "/" + b, Tenant: m.names.tenants[q.tenant], Binding: b, Domain: d, Routing: m.routingOf(l),
+		Queue: m.queueName(q), Tenant: m.names.tenants[q.tenant], Binding: b, Domain: d, Routing: m.routingOf(l),
 		Queued: int(q.waiting.n), Ready: int(q.ready.n), Conns: int(q.conns),
-		Oldest: float64(now-m.oldestOf(q, now)) / float64(time.Second),
-	}
-	if v.Tenant != "" {
-		v.Queue += "/" + v.Tenant
+		Oldest: seconds(now - m.oldestOf(q, now)),
 	}
 	v.State, _ = m.state(now, h)
+	if q.cause != noCause {
+		v.Cause, v.For = m.causeName(q.cause), seconds(now-q.since)
+	}
 	if q.waitOn != 0 {
-		c := m.counterView(q.waitOn, q.since)
+		c := m.counterView(now, q.waitOn, q.since)
+		c.State = "blocks"
 		v.WaitingOn = &c
 	}
 	return v
 }
 
-// oldestOf is when the oldest message of the queue was received, as far as the first
-// hundred of its parts tell.
-func (m *Machine) oldestOf(q *queue, now int64) int64 {
-	oldest := now
-	n := 0
-	look := func(p uint32) bool {
-		oldest = min(oldest, m.messages.at(m.parts.at(p).msg).received)
-		n++
-		return n%100 != 0
-	}
-	m.eachReady(q, look)
-	n = 0
-	for p := q.waiting.head; p != 0 && look(p); {
-		p = m.parts.at(p).next
-	}
-	return oldest
-}
-
-func (m *Machine) counterView(id limit.CounterID, since int64) CounterView {
-	s, k, x := m.limits.State(id), m.limits.Key(id), m.meta[id].limit
-	return CounterView{
-		Option: k.Option, Key: k.String(), Use: s.Used, Limit: s.Limit, Waiters: s.Waiters,
-		Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line, SinceAt: since,
-	}
-}
-
 // Bindings returns every binding that the machine knows, by name, without Domains.
 func (m *Machine) Bindings() []BindingView {
 	out := make([]BindingView, 0, len(m.names.bindings)-1)
-	limits := m.bindingLimits()
 	for i := 1; i < len(m.names.bindings); i++ {
-		out = append(out, m.bindingView(uint32(i), limits))
+		out = append(out, m.bindingView(uint32(i)))
 	}
 	slices.SortFunc(out, func(a, b BindingView) int { return strings.Compare(a.Binding, b.Binding) })
 	return out
 }
 
-func (m *Machine) bindingView(h uint32, limits map[string]int) BindingView {
+func (m *Machine) bindingView(h uint32) BindingView {
 	b := &m.names.bindings[h]
 	v := BindingView{Binding: b.name, Group: b.group, Conns: b.conns, Limit: limit.Unlimited, Queued: b.queued, Ready: b.ready}
-	if n, ok := limits[b.name]; ok {
-		v.Limit = n
+	if b.policy != nil {
+		v.Limit = least(b.policy.Limits, func(x *policy.Limit) bool { return x.By == policy.ByBinding })
 	}
 	switch {
 	case b.gone:
@@ -168,100 +156,158 @@ func (m *Machine) bindingView(h uint32, limits map[string]int) BindingView {
 	return v
 }
 
-// bindingLimits is the smallest limit on all connections of each binding, as far as
-// counters of bindings are alive.
-func (m *Machine) bindingLimits() map[string]int {
-	least := map[string]int{}
-	for id := limit.CounterID(1); int(id) < m.limits.Bound(); id++ {
-		k := m.limits.Key(id)
-		if k.Binding == "" || k.Domain != "" || k.Host != "" || k.Address.IsValid() || k.Stanza != "" {
-			continue
-		}
-		n := m.limits.State(id).Limit
-		if old, ok := least[k.Binding]; !ok || n < old {
-			least[k.Binding] = n
+// least is the smallest of the limits that are meant, limit.Unlimited if there is none.
+func least(limits []policy.Limit, meant func(*policy.Limit) bool) int {
+	n := limit.Unlimited
+	for i := range limits {
+		if x := &limits[i]; x.Max >= 0 && meant(x) && (n == limit.Unlimited || x.Max < n) {
+			n = x.Max
 		}
 	}
-	return least
+	return n
 }
 
-// Binding returns one binding with its domains: at most 1000, those with most
-// connections first.
+// Binding returns one binding, without Domains.
 func (m *Machine) Binding(name string) (BindingView, bool) {
 	h, ok := m.names.bindingOf[name]
 	if !ok {
 		return BindingView{}, false
 	}
-	v := m.bindingView(h, m.bindingLimits())
-	for at := uint32(1); at < m.lanes.next; at++ {
+	return m.bindingView(h), true
+}
+
+// BindingDomains returns a binding's connections to domains in pages, as Queues does.
+func (m *Machine) BindingDomains(name, cursor string, n int) (rows []BindingUsage, next string) {
+	h, ok := m.names.bindingOf[name]
+	if !ok {
+		return nil, ""
+	}
+	_, at := parseCursor(cursor)
+	for left := pageSlots; at < m.lanes.next && len(rows) < n && left > 0; at++ {
+		left--
 		if l := m.lanes.at(at); l.policy != nil && l.key.binding == h {
-			v.Domains = append(v.Domains, BindingUsage{Domain: m.names.domains.at(l.key.domain).name, Conns: int(l.conns), Limit: m.laneLimit(l)})
+			rows = append(rows, BindingUsage{Domain: m.names.domains.at(l.key.domain).name, Conns: int(l.conns), Limit: m.laneLimit(l)})
 		}
 	}
-	slices.SortFunc(v.Domains, func(a, b BindingUsage) int {
-		return cmp.Or(b.Conns-a.Conns, strings.Compare(a.Domain, b.Domain))
-	})
-	if len(v.Domains) > most {
-		v.Domains = slices.Clone(v.Domains[:most])
+	if at < m.lanes.next {
+		next = cursorAt('l', at)
 	}
-	return v, true
+	return rows, next
 }
 
 // laneLimit is the smallest limit of a binding's connections to a domain.
 func (m *Machine) laneLimit(l *lane) int {
-	least := limit.Unlimited
-	for i := range l.policy.Limits {
-		if n := l.policy.Limits[i].Max; n >= 0 && (least == limit.Unlimited || n < least) {
-			least = n
-		}
-	}
-	return least
+	return least(l.policy.Limits, func(*policy.Limit) bool { return true })
 }
 
-// Domain returns what the machine knows of a domain, or of the domains that are counted
-// under a name: queues and hosts, at most 1000 of each.
-func (m *Machine) Domain(now int64, name string) (DomainView, bool) {
+// Domain returns what the machine knows of a domain, and of the domains that are counted
+// under its name, in pages as Queues does: some of its queues, and the hosts of the lanes
+// whose queues begin on the page.
+func (m *Machine) Domain(now int64, name, cursor string, n int) (v DomainView, next string, ok bool) {
 	h, ok := m.names.domainOf[name]
 	if !ok {
-		return DomainView{}, false
+		return DomainView{}, "", false
 	}
-	now = max(now, m.now)
 	d := m.names.domains.at(h)
-	v := DomainView{Domain: name, Conns: d.conns}
-	seen := map[string]bool{}
-	show := func(l *lane) {
-		for q := l.queues.head; q != 0 && len(v.Queues) < most; q = m.queues.at(q).next {
-			v.Queues = append(v.Queues, m.queueView(now, q))
-		}
-		for _, x := range m.hostViews(now, l) {
-			if id := x.Host + " " + x.State; !seen[id] && len(v.Hosts) < most {
-				seen[id] = true
-				v.Hosts = append(v.Hosts, x)
+	p := domainPage{m: m, now: max(now, m.now), rows: min(n, pageRows), left: pageSlots / 4}
+	p.v = DomainView{Domain: name, Conns: d.conns, Under: int(d.under.n)}
+	kind, at, t := domainCursor(cursor)
+	if kind == 'd' {
+		for ; at < uint32(len(m.names.bindings)); at, t = at+1, 0 {
+			p.left--
+			if lh, ok := m.laneOf[laneKey{at, h}]; ok {
+				if t, ok = p.lane(lh, t); !ok {
+					return p.v, fmt.Sprintf("d%d.%d", at, t), true
+				}
 			}
 		}
+		at, t = d.under.head, 0
 	}
-	for lh := d.lanes.head; lh != 0 && len(v.Queues) < most; lh = m.lanes.at(lh).next {
-		show(m.lanes.at(lh))
+	for ; at != 0 && m.isUnder(at, h); at, t = m.lanes.at(at).unext, 0 {
+		var ok bool
+		if t, ok = p.lane(at, t); !ok {
+			return p.v, fmt.Sprintf("u%d.%d", at, t), true
+		}
 	}
-	for lh := d.under.head; lh != 0 && len(v.Queues) < most; lh = m.lanes.at(lh).unext {
-		show(m.lanes.at(lh))
-		v.Conns += int(m.lanes.at(lh).conns)
+	return p.v, "", true
+}
+
+// isUnder reports whether a lane is (still) counted under another domain's name.
+func (m *Machine) isUnder(lane, domain uint32) bool {
+	l := m.lanes.at(lane)
+	return l.policy != nil && l.routing == domain && l.key.domain != domain
+}
+
+// domainPage is a page of a domain that is being filled.
+type domainPage struct {
+	m          *Machine
+	now        int64
+	rows, left int
+	v          DomainView
+}
+
+// lane adds the queues of a lane from a tenant on; false and the tenant to go on with when
+// the page is full.
+func (p *domainPage) lane(lh, tenant uint32) (uint32, bool) {
+	l := p.m.lanes.at(lh)
+	if tenant == 0 {
+		p.v.addHosts(p.m.hostViews(p.now, l))
 	}
-	slices.SortFunc(v.Queues, func(a, b QueueView) int { return strings.Compare(a.Queue, b.Queue) })
-	return v, true
+	for ; int(tenant) < len(p.m.names.tenants); tenant++ {
+		if len(p.v.Queues) >= p.rows || p.left <= 0 {
+			return tenant, false
+		}
+		p.left--
+		if q, ok := p.m.queueOf[queueKey{lh, int32(tenant)}]; ok {
+			p.v.Queues = append(p.v.Queues, p.m.queueView(p.now, q))
+		}
+	}
+	return 0, true
+}
+
+// domainCursor is where a page of a domain begins: its own lanes (d) by binding and tenant,
+// those under its name (u) by lane and tenant.
+func domainCursor(s string) (kind byte, at, tenant uint32) {
+	if len(s) > 0 && (s[0] == 'd' || s[0] == 'u') {
+		if _, err := fmt.Sscanf(s[1:], "%d.%d", &at, &tenant); err == nil && at > 0 {
+			return s[0], at, tenant
+		}
+	}
+	return 'd', 1, 0
+}
+
+// addHosts adds hosts that are not there yet in the same state.
+func (v *DomainView) addHosts(more []HostView) {
+	for _, x := range more {
+		if !slices.ContainsFunc(v.Hosts, func(y HostView) bool { return x.Host == y.Host && x.State == y.State }) {
+			v.Hosts = append(v.Hosts, x)
+		}
+	}
 }
 
 // Totals counts what the machine holds.
 func (m *Machine) Totals(now int64) Totals {
 	now = max(now, m.now)
 	oldest := now
-	for h := uint32(1); h < m.messages.next; h++ {
-		if x := m.messages.at(h); x.open > 0 {
-			oldest = min(oldest, x.received)
+	if m.byAge.head != 0 {
+		oldest = m.messages.at(m.byAge.head).received
+	}
+	t := Totals{
+		Messages: m.messages.live, Parts: m.parts.live, Queues: m.queues.live, Connections: m.conns.live,
+		Oldest: time.Duration(now - oldest), OldestSecs: seconds(now - oldest),
+		Counters: m.limits.Counters(), Backlog: m.results.len() + m.unstored.len(),
+	}
+	for i := range m.names.bindings {
+		t.Queued += m.names.bindings[i].queued
+		t.Ready += m.names.bindings[i].ready
+	}
+	t.Flying = t.Parts - t.Queued - t.Ready
+	for i := range m.tallies {
+		x := &m.tallies[i]
+		ticks := x.ticks + (now>>tickBits)*int64(x.waiting) - x.since
+		if x.waiting > 0 || ticks > 0 {
+			t.Waiting = append(t.Waiting, CauseTotal{Cause: x.name, Queues: x.waiting, Seconds: seconds(ticks << tickBits)})
 		}
 	}
-	return Totals{
-		Messages: m.messages.live, Parts: m.parts.live, Queues: m.queues.live, Connections: m.conns.live,
-		Oldest: time.Duration(now - oldest),
-	}
+	return t
 }

@@ -14,6 +14,7 @@ type queue struct {
 	waiting    list
 	ready      ready
 	idle       list // open connections without a part that may take one
+	full       list // with two parts, the second not asked back
 	ahead      list // with one part, that may take the next one ahead
 	lane       uint32
 	tenant     int32
@@ -24,6 +25,8 @@ type queue struct {
 	waitOn     limit.CounterID
 	epoch      uint32 // of its places in lines at gates
 	born       uint32 // tells it from others that had its handle
+	eldest     uint32 // its oldest part (age.go)
+	first      uint32 // of the waiting ones, the first to be due
 	cause      uint32 // what its time is booked on now (wait.go)
 	since      int64  // since when
 	last       *mail.Reply

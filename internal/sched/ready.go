@@ -76,6 +76,7 @@ func (m *Machine) freeMessage(h uint32) {
 			j.messages--
 		}
 	}
+	m.messageList(&m.byAge).remove(h)
 	m.messages.release(h)
 }
 

@@ -127,7 +127,7 @@ func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 		l.route.until = 0 // where its mail goes is asked again
 	}
 	l.policy, l.generation = p, generation
-	m.setGroup(l.key.binding, p.Group)
+	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
 	l.suspended = p.Suspended || m.suspension(l) != nil
 	l.others = nil

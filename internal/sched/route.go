@@ -151,6 +151,7 @@ func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
 		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
 		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, from: len(r.addrs)}
 		m.useHost(rh.host, 1)
+		m.hosts.at(rh.host).port = x.Port
 		if hs := m.hosts.at(rh.host); x.Policy != nil && r.asked >= hs.generation {
 			hs.learn(x, r.asked)
 		}

@@ -18,6 +18,7 @@ func (m *Machine) submit(ev *Submitted) {
 		// Whether it was reported before a restart is not kept: rather not twice.
 		delayed: ev.Recovered && m.now-received >= delayAfter,
 	}
+	m.lineUp(h)
 	total := 0
 	for i := range ev.Parts {
 		total += len(ev.Parts[i].Recipients)
@@ -64,7 +65,7 @@ func (m *Machine) submitPart(msg uint32, tenant int32, sp *SubmittedPart, recove
 		n := min(batch, len(rest))
 		h := m.newPart(part{
 			msg: msg, queue: qh, due: due, attempts: uint16(min(max(sp.Attempts, 0), 1<<16-2)),
-			owed: recovered, rebound: recovered,
+			owed: recovered, grouped: sp.Group != "", rebound: recovered,
 		})
 		m.setRecipients(m.parts.at(h), rest[:n])
 		m.enter(h, false)

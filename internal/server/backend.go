@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/admin"
@@ -39,90 +38,46 @@ func (b backend) Status() admin.Status {
 	return st
 }
 
+// Queues gathers a page in several looks, each of them short.
 func (b backend) Queues(cursor string, n int) (rows []sched.QueueView, next string) {
-	b.driver.View(func(m *sched.Machine, now int64) { rows, next = m.Queues(now, cursor, n) })
-	for i := range rows {
-		b.stamp(rows[i].WaitingOn)
+	next = cursor
+	for {
+		var page []sched.QueueView
+		b.driver.View(func(m *sched.Machine, now int64) { page, next = m.Queues(now, next, n-len(rows)) })
+		rows = append(rows, page...)
+		if next == "" || len(rows) >= n {
+			break
+		}
 	}
+	b.stampQueues(rows)
 	return rows, next
 }
 
-// stamp turns the machine's times into RFC 3339.
-func (b backend) stamp(c *sched.CounterView) {
-	if c != nil {
-		c.Since = b.driver.Clock().Time(c.SinceAt)
+// TopQueues are the n queues with most of what order says; empty names nothing that can be
+// ordered by.
+func (b backend) TopQueues(order string, n int) ([]sched.QueueView, error) {
+	top, err := sched.NewTop(order, n)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
+	for cursor := ""; ; {
+		b.driver.View(func(m *sched.Machine, now int64) { cursor = m.Rank(now, cursor, top) })
+		if cursor == "" {
+			break
+		}
+	}
+	var rows []sched.QueueView
+	for done := false; !done; {
+		b.driver.View(func(m *sched.Machine, now int64) { rows, done = m.Ranked(now, top, rows) })
+	}
+	b.stampQueues(rows)
+	return rows, nil
 }
 
-func (b backend) Explain(subject string) ([]sched.Explanation, error) {
-	names, err := b.queuesOf(subject)
-	if err != nil {
-		return nil, err
+func (b backend) stampQueues(rows []sched.QueueView) {
+	for i := range rows {
+		b.stamp(rows[i].WaitingOn)
 	}
-	var out []sched.Explanation
-	for _, name := range names {
-		var e sched.Explanation
-		var ok bool
-		b.driver.View(func(m *sched.Machine, now int64) { e, ok = m.Explain(now, name) })
-		if !ok {
-			continue
-		}
-		b.stamp(e.WaitingOn)
-		for i := range e.Path {
-			b.stamp(&e.Path[i])
-		}
-		e.Next = b.driver.Clock().Time(e.NextAt)
-		e.Path, e.Hosts = list(e.Path), list(e.Hosts)
-		out = append(out, e)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%q: %w: no queue of that name holds mail or connections; `sluice queue list` shows those that do", subject, admin.ErrNotFound)
-	}
-	return out, nil
-}
-
-// queuesOf returns the queues that a subject names.
-func (b backend) queuesOf(subject string) ([]string, error) {
-	if id, err := mail.ParseID(subject); err == nil {
-		return b.queuesOfMessage(id)
-	}
-	name, rest, isQueue := strings.Cut(subject, "/")
-	domain, err := routingName(name)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w; give a queue (domain/binding), a domain or a message id", admin.ErrRefused, err)
-	}
-	if isQueue {
-		return []string{domain + "/" + rest}, nil
-	}
-	var names []string
-	b.driver.View(func(m *sched.Machine, now int64) {
-		if d, ok := m.Domain(now, domain); ok {
-			for _, q := range d.Queues {
-				names = append(names, q.Queue)
-			}
-		}
-	})
-	return names, nil
-}
-
-func (b backend) queuesOfMessage(id mail.ID) ([]string, error) {
-	env, err := b.spool.Envelope(id)
-	if err != nil {
-		return nil, b.noMessage(id.String(), err)
-	}
-	seen := map[string]bool{}
-	var names []string
-	for _, r := range env.Recipients {
-		name := r.Domain + "/" + r.Binding
-		if env.Tenant != "" {
-			name += "/" + env.Tenant
-		}
-		if !seen[name] {
-			seen[name] = true
-			names = append(names, name)
-		}
-	}
-	return names, nil
 }
 
 func (b backend) noMessage(id string, err error) error {
@@ -177,16 +132,44 @@ func (b backend) Binding(name string) (sched.BindingView, error) {
 	var v sched.BindingView
 	var ok bool
 	b.driver.View(func(m *sched.Machine, _ int64) { v, ok = m.Binding(name) })
-	v.Domains = list(v.Domains)
-	if ok {
-		return v, nil
+	if !ok {
+		known := b.policies.snapshot().Bindings[name]
+		if known == nil {
+			return v, fmt.Errorf("binding %q: %w: `sluice binding list` shows those there are", name, admin.ErrNotFound)
+		}
+		return sched.BindingView{Binding: name, Group: known.Group, Limit: -1, Domains: []sched.BindingUsage{}}, nil
 	}
-	if known := b.policies.snapshot().Bindings[name]; known != nil {
-		v.Binding, v.Group, v.Limit = name, known.Group, -1
-		return v, nil
-	}
-	return v, fmt.Errorf("binding %q: %w: `sluice binding list` shows those there are", name, admin.ErrNotFound)
+	v.Domains, v.More = b.bindingDomains(name, bindingRows)
+	return v, nil
 }
+
+// bindingRows is how many domains of a binding are shown.
+const bindingRows = 1000
+
+// bindingDomains are the n domains with most connections from the binding; more is how many
+// others there are.
+func (b backend) bindingDomains(name string, n int) (rows []sched.BindingUsage, more int) {
+	rank := func(a, b sched.BindingUsage) int {
+		return cmp.Or(b.Conns-a.Conns, cmp.Compare(a.Domain, b.Domain))
+	}
+	all := 0
+	for cursor := ""; ; {
+		var page []sched.BindingUsage
+		b.driver.View(func(m *sched.Machine, _ int64) { page, cursor = m.BindingDomains(name, cursor, bindingRows) })
+		all += len(page)
+		rows = append(rows, page...)
+		if len(rows) >= 8*n || cursor == "" {
+			slices.SortFunc(rows, rank)
+			rows = slices.Clip(rows[:min(len(rows), n)])
+		}
+		if cursor == "" {
+			return list(rows), all - len(rows)
+		}
+	}
+}
+
+// domainRows is how many queues of a domain are shown.
+const domainRows = 1000
 
 func (b backend) Domain(name string) (admin.Domain, error) {
 	domain, err := routingName(name)
@@ -199,15 +182,10 @@ func (b backend) Domain(name string) (admin.Domain, error) {
 	out.Rollups = list(b.rollups(ctx, domain))
 	q, _ := b.policies.queue(defaultBinding, domain)
 	out.Gateway = q.Session.Gateway
-	b.driver.View(func(m *sched.Machine, now int64) {
-		if d, ok := m.Domain(now, domain); ok {
-			out.Queues, out.Hosts, out.Conns = d.Queues, d.Hosts, d.Conns
-		}
-	})
-	out.Queues, out.Hosts = list(out.Queues), list(out.Hosts)
-	for i := range out.Queues {
-		b.stamp(out.Queues[i].WaitingOn)
-	}
+	d, more, _ := b.domainQueues(domain, domainRows)
+	out.Queues, out.Hosts, out.Conns, out.More = list(d.Queues), list(d.Hosts), d.Conns, more
+	slices.SortFunc(out.Queues, func(a, b sched.QueueView) int { return cmp.Compare(a.Queue, b.Queue) })
+	b.stampQueues(out.Queues)
 	return out, nil
 }
 

@@ -28,12 +28,12 @@ func TestEmptyListsAreListsInJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, v := range map[string]any{"explain": explained[0], "domain": domain, "binding": idle, "bindings": b.Bindings()} {
+	for name, v := range map[string]any{"explain": explained, "domain": domain, "binding": idle, "bindings": b.Bindings()} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.ReplaceAll(string(text), `"waiting_on":null`, ""); strings.Contains(got, "null") {
+		if got := strings.NewReplacer(`"waiting_on":null`, "", `"estimate":null`, "").Replace(string(text)); strings.Contains(got, "null") {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

@@ -58,6 +58,7 @@ func (e *edges) Resolve(a sched.Resolve) {
 func (e *edges) Rebind(a sched.Rebind)   { go func() { e.driver.Step(e.rebind(a)) }() }
 func (e *edges) Connect(a sched.Connect) { e.agent.Start(a) }
 func (e *edges) Deliver(a sched.Deliver) { e.agent.Deliver(a) }
+func (e *edges) Recall(a sched.Recall)   { e.agent.Recall(a) }
 func (e *edges) Close(a sched.Close)     { e.agent.Close(a) }
 func (e *edges) Account(a sched.Account) { e.accounts.put(a) }
 func (e *edges) Store(a sched.Action)    { e.store.put(a) }

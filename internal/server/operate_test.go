@@ -16,7 +16,7 @@ func TestSuspendNamesSomebody(t *testing.T) {
 	}
 	send(t, s, "1", "a@one.test")
 	list, err := b.Explain("one.test")
-	if err != nil || list[0].State != "suspended by an operator" {
+	if err != nil || list.State != "suspended by an operator" {
 		t.Errorf("%+v, %v", list, err)
 	}
 	for _, binding := range []string{"default/shop", "no-such"} {

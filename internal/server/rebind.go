@@ -17,7 +17,7 @@ const defaultBinding = "default"
 // those of its group that the configuration does not suspend. The mail of a binding that
 // is no more and was in no group goes to the default one where unknown_binding says so.
 func (s *Server) candidates(a sched.Rebind) sched.Rebound {
-	out := sched.Rebound{Binding: a.Binding, Domain: a.Domain}
+	out := sched.Rebound{Binding: a.Binding, Domain: a.Domain, Group: a.Group}
 	snap := s.policies.snapshot()
 	for _, c := range heirs(snap, a.Binding, a.Group) {
 		q, gen := s.policies.queue(c.Name, a.Domain)
@@ -75,7 +75,10 @@ func (s *Server) adopt(r *spool.Recovered) (orphans []sched.QueuePolicy) {
 			at = len(r.States)
 			r.States = append(r.States, mail.RecipientState{Index: i})
 		}
-		r.States[at].Binding, r.States[at].Group = options[k].Name, snap.Bindings[options[k].Name].Group
+		r.States[at].Binding, r.States[at].Group = options[k].Name, ""
+		if snap.Groups[group] != nil {
+			r.States[at].Group = group
+		}
 	}
 	return orphans
 }

@@ -38,8 +38,8 @@ Binding_Group "pool" {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e[0].Ready != 1 || !strings.Contains(e[0].State, "removed") {
-		t.Errorf("the other waits with %q", e[0].State)
+	if e.Ready != 1 || !strings.Contains(e.State, "removed") {
+		t.Errorf("the other waits with %q", e.State)
 	}
 	stop(t, s)
 

@@ -101,6 +101,10 @@ func TestControlAnswersDuringTheDrain(t *testing.T) {
 	s := w.start("drain_timeout = 1h")
 	send(t, s, "m", "u@one.test")
 	until(t, "a connection", func() bool { return k.Report().Connections.Open == 1 })
+	until(t, "a message on it", func() bool {
+		rows, _ := backend{s}.Queues("", 1)
+		return len(rows) == 1 && strings.HasPrefix(rows[0].State, "delivering")
+	})
 	stopped := make(chan struct{})
 	go func() { stop(t, s); close(stopped) }()
 	c := client.New(s.Addresses(policy.ListenControl)[0])

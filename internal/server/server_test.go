@@ -230,9 +230,9 @@ func TestRestartWithAnotherWallClock(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				next, err := time.Parse(time.RFC3339, e[0].Next)
+				next, err := time.Parse(time.RFC3339, e.Next)
 				if err != nil {
-					t.Fatalf("%+v: %v", e[0], err)
+					t.Fatalf("%+v: %v", e, err)
 				}
 				if wait := next.Sub(s.wall()); wait > 23*time.Minute {
 					t.Errorf("waits %v, its schedule says 20m", wait)

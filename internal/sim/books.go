@@ -225,7 +225,7 @@ func (w *World) recover(id mail.ID, k *kept) {
 			left = append(left, r)
 			attempts, due = max(attempts, s.Attempts), max(due, s.Next-w.wall)
 			if s.Binding != "" {
-				b = s.Binding
+				b, p.Group = s.Binding, s.Group
 			}
 		}
 		if len(left) == 0 {

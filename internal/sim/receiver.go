@@ -24,9 +24,10 @@ const (
 	NoTLS    Behaviour = "notls"    // every TLS handshake fails
 	Fewer    Behaviour = "fewer"    // one recipient a transaction; 452 to the others
 	Flickers Behaviour = "flickers" // each of the above at random, a tenth of the time
+	Hangs    Behaviour = "hangs"    // connections opened meanwhile are silent in a transaction until it times out, after ten minutes
 )
 
-var behaviours = []Behaviour{Refuses, Stalls, Busy, Defers, Rejects, Dies, Drops, NoTLS, Fewer, Flickers}
+var behaviours = []Behaviour{Refuses, Stalls, Busy, Defers, Rejects, Dies, Drops, NoTLS, Fewer, Flickers, Hangs}
 
 // Receiver is a host that takes mail. It counts the connections that it holds.
 type Receiver struct {
@@ -72,7 +73,7 @@ func (w *World) behaves(r *Receiver, what Behaviour) bool {
 		if w.now < s.from || w.now >= s.to {
 			continue
 		}
-		if s.what == what || s.what == Flickers && w.rng.IntN(10) == 0 {
+		if s.what == what || s.what == Flickers && what != Hangs && w.rng.IntN(10) == 0 {
 			return true
 		}
 	}
@@ -95,6 +96,7 @@ type conn struct {
 	under   string   // of these, the one of its routing domain
 	on      standing // what the referee counts it on
 	up      bool
+	hangs   bool
 	busy    bool // inside a transaction
 	ending  bool // the driver has been told to end it, or the receiver has
 	counted bool // by the receiver
@@ -183,7 +185,7 @@ func (w *World) arrives(c *conn) {
 		case c.TLS != sched.TLSNo && w.behaves(r, NoTLS):
 			w.connectFails(c, sched.ConnectTLS, "handshake failed")
 		default:
-			c.up = true
+			c.up, c.hangs = true, w.behaves(r, Hangs)
 			w.step(sched.Connected{Conn: c.Conn, TLS: c.TLS != sched.TLSNo})
 			w.want(c)
 		}
@@ -242,10 +244,13 @@ func (w *World) transact(c *conn) {
 		return
 	}
 	d := c.parts[0].Deliver
-	dies := w.behaves(c.recv, Dies)
+	dies, takes := w.behaves(c.recv, Dies), w.vary(c.recv.Latency)
+	if c.hangs {
+		dies, takes = true, 10*time.Minute
+	}
 	c.busy = true
 	w.after(0, func() { w.want(c) })
-	w.after(w.vary(c.recv.Latency), func() {
+	w.after(takes, func() {
 		c.busy = false
 		w.judge(c, d, dies)
 		switch {
@@ -281,6 +286,21 @@ func (w *World) judge(c *conn, d sched.Deliver, dies bool) {
 	}
 	c.parts = c.parts[1:]
 	w.step(sched.Attempted{Conn: c.Conn, Part: d.Part, Outcomes: out})
+}
+
+// recall gives a part back that is not in progress.
+func (w *World) recall(a sched.Recall) {
+	w.after(0, func() {
+		c := w.conns[a.Conn]
+		for i := 1; c != nil && i < len(c.parts); i++ {
+			if c.parts[i].Part == a.Part {
+				c.parts = slices.Delete(c.parts, i, i+1)
+				w.Recalled++
+				w.step(sched.Returned{Conn: a.Conn, Part: a.Part})
+				return
+			}
+		}
+	})
 }
 
 func (w *World) close(a sched.Close) {
@@ -353,7 +373,7 @@ func (w *World) bindingOf(name string) *binding {
 
 func (w *World) rebind(a sched.Rebind) {
 	w.after(time.Millisecond, func() {
-		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain}
+		ev := sched.Rebound{Binding: a.Binding, Domain: a.Domain, Group: a.Group}
 		names := []string{}
 		for name, b := range w.bindings {
 			if b.group == a.Group && a.Group != "" && !b.gone {

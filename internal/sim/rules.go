@@ -222,6 +222,7 @@ func (w *World) Limit(option, target string, most, reserve, line int) {
 // Load is a message with recipients at one domain, as it is handed in.
 type Load struct {
 	Binding, Domain, Tenant, Job string
+	Named                        bool // the client named the binding, which else comes by its group, if it has one
 	Priority                     mail.Priority
 	Recipients                   int
 }
@@ -235,11 +236,15 @@ func (w *World) Submit(binding, domain, tenant string, rcpt int) {
 func (w *World) Hand(x Load) {
 	w.messages++
 	id := mail.NewID(int64(w.messages), [10]byte{1})
+	group := w.bindingOf(x.Binding).group
+	if x.Named {
+		group = ""
+	}
 	idx := make([]int, x.Recipients)
 	for i := range idx {
 		idx[i] = i
 	}
-	part := sched.SubmittedPart{Binding: x.Binding, Domain: x.Domain, Policy: w.queuePolicy(x.Binding, x.Domain, ""), Generation: w.generation, Recipients: idx, Due: w.now}
+	part := sched.SubmittedPart{Binding: x.Binding, Domain: x.Domain, Group: group, Policy: w.queuePolicy(x.Binding, x.Domain, ""), Generation: w.generation, Recipients: idx, Due: w.now}
 	w.books.accept(id, x.Job, x.Recipients)
 	w.spool.live[id] = &kept{tenant: x.Tenant, job: x.Job, priority: x.Priority, received: w.now + w.wall, parts: []sched.SubmittedPart{part}, state: map[int]mail.RecipientState{}}
 	w.step(sched.Submitted{Message: id, Envelope: &mail.Envelope{ID: id}, Tenant: x.Tenant, Job: x.Job, Priority: x.Priority, Received: w.now, Parts: []sched.SubmittedPart{part}})

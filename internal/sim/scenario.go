@@ -34,6 +34,7 @@ import (
 //	address mx1.one.test 2001:db8::1                 one more
 //	receiver mx1.one.test latency 5ms bears 20 refuses from 10s to 20s
 //	submit 100 messages to one.test every 10ms via ip-1 tenant shop recipients 3 job spring priority low
+//	submit 5 messages to one.test via ip-1 named     the client named the binding, not its group
 //	suspend one.test | binding:ip-1 | *              also resume, retry
 //	configure suspend one.test                       suspend_delivery by a reload; configure resume
 //	trouble ip-1 address                             address, files, ports, route, route6, none
@@ -285,12 +286,14 @@ func (w *World) saySubmit(s *sentence) {
 			load.Recipients = s.number()
 		case "job":
 			load.Job = s.word()
+		case "named":
+			load.Named = true
 		case "priority":
 			p, err := mail.ParsePriority(s.word())
 			s.note(err)
 			load.Priority = p
 		default:
-			s.wrong("every, via, tenant, recipients, job or priority")
+			s.wrong("every, via, tenant, recipients, job, priority or named")
 		}
 	}
 	for i := range n {

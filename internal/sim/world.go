@@ -46,6 +46,7 @@ type World struct {
 	messages   int
 	stopped    bool
 	Steps      int
+	Recalled   int // parts that were given back because they were asked back
 	MostActs   int // most actions of one step
 	nextCheck  int
 	audit      sched.WaitAudit
@@ -198,6 +199,8 @@ func (w *World) do(a sched.Action) {
 		w.connect(a)
 	case sched.Deliver:
 		w.deliver(a)
+	case sched.Recall:
+		w.recall(a)
 	case sched.Close:
 		w.close(a)
 	case sched.Account:

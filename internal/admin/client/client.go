@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,28 +50,44 @@ func New(address string) *Client {
 // Status is the server at a glance.
 func (c *Client) Status() (admin.Status, error) { return get[admin.Status](c, "/v1/status", nil) }
 
-// Queues lists all queues, page by page.
-func (c *Client) Queues(each func(sched.QueueView) error) error {
+// Queues lists the queues, page by page, n at most; 0: all.
+func (c *Client) Queues(n int, each func(sched.QueueView) error) (more bool, err error) {
 	after := ""
-	for {
-		p, err := get[admin.QueuePage](c, "/v1/queues", url.Values{"after": {after}})
+	for left := n; ; {
+		q := url.Values{"after": {after}}
+		if n > 0 {
+			q.Set("limit", strconv.Itoa(min(left, pageRows)))
+		}
+		p, err := get[admin.QueuePage](c, "/v1/queues", q)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, q := range p.Queues {
 			if err := each(q); err != nil {
-				return err
+				return false, err
 			}
 		}
-		if after = p.Next; after == "" {
-			return nil
+		after = p.Next
+		if left -= len(p.Queues); after == "" || n > 0 && left <= 0 {
+			return after != "", nil
 		}
 	}
 }
 
-// Explain says why a queue, a domain's queues or a message's queues do not move.
-func (c *Client) Explain(subject string) ([]sched.Explanation, error) {
-	return get[[]sched.Explanation](c, "/v1/explain", url.Values{"of": {subject}})
+// pageRows is the most queues that one answer holds.
+const pageRows = 1000
+
+// TopQueues lists the n queues (at most 1000) with most of what order names: mail, ready,
+// queued, connections, oldest or waiting.
+func (c *Client) TopQueues(order string, n int) ([]sched.QueueView, error) {
+	p, err := get[admin.QueuePage](c, "/v1/queues", url.Values{"sort": {order}, "limit": {strconv.Itoa(min(n, pageRows))}})
+	return p.Queues, err
+}
+
+// Explain says why a queue, the queues of a domain or binding, what waits for a host or a
+// counter, or the parts of a message do not move.
+func (c *Client) Explain(subject string) (sched.Explained, error) {
+	return get[sched.Explained](c, "/v1/explain", url.Values{"of": {subject}})
 }
 
 // Bindings lists the bindings.

@@ -13,6 +13,7 @@ type Edges interface {
 	Rebind(sched.Rebind)
 	Connect(sched.Connect)
 	Deliver(sched.Deliver)
+	Recall(sched.Recall)
 	Close(sched.Close)
 	Account(sched.Account)
 	Store(sched.Action) // Persist, Bounce, Finish
@@ -78,6 +79,8 @@ func (d *Driver) carry(a sched.Action) {
 		d.sleepUntil(a.At)
 	case sched.Connect:
 		d.edges.Connect(a)
+	case sched.Recall:
+		d.edges.Recall(a)
 	case sched.Close:
 		d.edges.Close(a)
 	case sched.Resolve:

@@ -39,8 +39,8 @@ func current(parts []sched.SubmittedPart, gen uint64) bool {
 	return true
 }
 
-// submitted groups the recipients that are still to be delivered by binding and
-// domain; recipients of one pair stand side by side in the envelope unless they were
+// submitted groups the recipients that are still to be delivered by binding, the
+// group it came from, and domain; recipients of one pair stand side by side in the envelope unless they were
 // rebound since.
 func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, recovered bool, policies Policies) sched.Submitted {
 	ev := sched.Submitted{
@@ -50,7 +50,7 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 	if !recovered {
 		ev.Envelope = env
 	}
-	type pair struct{ binding, domain string }
+	type pair struct{ binding, group, domain string }
 	var known map[int]*mail.RecipientState
 	if len(states) > 0 {
 		known = make(map[int]*mail.RecipientState, len(states))
@@ -62,7 +62,7 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 	var last pair
 	for i := range env.Recipients {
 		r := &env.Recipients[i]
-		p := pair{r.Binding, r.Domain}
+		p := pair{r.Binding, r.Group, r.Domain}
 		var attempts int
 		var next int64
 		if st := known[i]; st != nil {
@@ -70,7 +70,7 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 				continue
 			}
 			if st.Binding != "" {
-				p.binding = st.Binding
+				p.binding, p.group = st.Binding, st.Group
 			}
 			attempts, next = st.Attempts, d.clock.ToBoot(st.Next)
 		}
@@ -80,7 +80,7 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 			if !ok {
 				q, gen := policies(p.binding, p.domain)
 				ev.Parts = append(ev.Parts, sched.SubmittedPart{
-					Binding: p.binding, Domain: p.domain, Policy: q, Generation: gen,
+					Binding: p.binding, Group: p.group, Domain: p.domain, Policy: q, Generation: gen,
 					Attempts: attempts, Due: next,
 				})
 				k = n
