@@ -66,6 +66,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	l := m.lanes.at(q.lane)
 	q.leaning = false
 	m.handOut(q, l)
+	m.refresh(q, l)
 	switch {
 	case q.ready.n == 0, m.stopping, m.held:
 		m.unwait(h)
@@ -78,7 +79,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 		return
 	case from == 0 && (q.waitOn != 0 || q.gated):
 		return // it has its place in line already
-	case !m.routed(q.lane, l):
+	case !m.routed(q.lane, l, from):
 		m.unwait(h)
 		return
 	}

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"net/netip"
 
 	"github.com/sluice-mta/sluice/internal/policy"
@@ -123,7 +122,6 @@ func (w *World) reload() {
 				x := sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain}
 				x.Routing, x.Policy = w.routed(n.Binding, n.Domain, n.Best)
 				ev.Queues = append(ev.Queues, x)
-				ev.Rerouted = ev.Rerouted || cmp.Or(x.Routing, n.Domain) != n.Routing
 			}
 		}
 		if cursor = next; cursor == "" {

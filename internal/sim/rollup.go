@@ -163,7 +163,11 @@ func (s *stanza) routing(binding, domain string, best []string, bestOf func(stri
 	x := &rollupRules{}
 	for _, c := range s.in {
 		if c.kind == "rollup" {
-			x.names, x.patterns = append(x.names, c.label), append(x.patterns, c.get("mx").word)
+			pattern := "" // matches nothing
+			if a := c.get("mx"); a != nil {
+				pattern = a.word
+			}
+			x.names, x.patterns = append(x.names, c.label), append(x.patterns, pattern)
 		}
 	}
 	r := &reading{whose: whose{binding: binding, domain: domain}, root: s}
@@ -239,6 +243,18 @@ func (r *rules) setting(domain string) policy.RollupSetting {
 		out.Apart = "suspend_delivery"
 	}
 	return out
+}
+
+// under says what rolls a domain up.
+func (r *rules) under(s policy.RollupSetting) policy.Under {
+	kind := policy.UnderRollup
+	switch s.Mode {
+	case policy.RollupAuto:
+		kind = policy.UnderAuto
+	case policy.RollupDomain:
+		kind = policy.UnderDomain
+	}
+	return policy.Under{Kind: kind, Origin: policy.Origin{File: "scenario", Line: 1}}
 }
 
 func (w *World) sayRollup(s *sentence, line int) {

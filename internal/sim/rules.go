@@ -120,6 +120,9 @@ func (r *rules) queue(b *binding, domain, rollup string) *policy.Queue {
 		HostFailureRetry: 2 * time.Minute, GenerateBounces: true,
 		Suspended: r.off["binding:"+b.name] || r.off[domain],
 	}
+	if rollup != "" {
+		q.Under = r.under(q.Rollup)
+	}
 	if r.tune != nil {
 		r.tune(q)
 	}
