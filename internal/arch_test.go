@@ -48,6 +48,7 @@ var arrows = map[string][]string{
 	"admin":           {"mail", "policy", "limit", "sched", "spool", "metrics"},
 	"admin/client":    {"admin", "sched"},
 	"sim":             {"*"},
+	"sim/forecast":    {"*"},
 	"sink":            {"mail", "smtp"},
 	"load":            {"mail", "smtp"},
 	"server":          {"*"},

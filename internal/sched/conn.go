@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-mta/sluice/internal/mail"
 )
 
-// On a contended path a connection serves at most so much in a row; then it gives its
-// permit to whoever waits and its queue lines up again.
+// On a contended path a connection serves at most so much in a row; then it, or its
+// permit, goes to whoever waits and its queue lines up again.
 const (
 	quantumParts = 20
 	quantumTime  = int64(30 * time.Second)
@@ -35,27 +35,35 @@ const (
 type conn struct {
 	permit     limit.Permit
 	started    int64
-	queue      uint32
+	began      int64  // of the message in progress: when it was handed out, or the one before it ended
+	turn       int64  // when it began to serve its queue
+	queue      uint32 // that it serves: the permit is on that one's path
 	lane       uint32
 	host       uint32
 	place      uint32
 	prev, next uint32 // in its queue's idle, ahead or full list
+	over, low  uint32 // in its host's idle list
 	lprev      uint32 // of its lane
 	lnext      uint32
 	timer      uint32 // idle too long
 	gen        uint32
 	parts      [2]uint32
+	fares      []fare
+	paid       int32  // recipients of the next message, whose tokens are taken; 0: none are
+	paidAt     int64  // when they were
 	recalled   uint32 // the one of them that was asked back
 	credit     int32
 	delivered  int32 // transactions in which somebody was delivered to
-	served     int32 // transactions with an outcome
+	served     int32 // transactions with an outcome, in this turn
 	recipients int32
 	unstored   int32 // outcomes that the spool has not written (S6)
 	held       uint8
 	state      connState
 	in         connList
 	tls        TLS
-	retiring   bool // gets no further part
+	retiring   bool // gets no further part of its queue
+	spent      bool // because its turn is over: it may serve another
+	bides      bool // waits until it can pass on to another
 	fruitful   bool // some transaction had an outcome
 	failed     bool // ConnectFailed has been seen
 	opened     bool // Connected has been seen
@@ -87,8 +95,11 @@ func (m *Machine) settle(h uint32) {
 	m.unlist(h, c)
 	q := m.queues.at(c.queue)
 	l := m.lanes.at(c.lane)
-	if !c.retiring && m.mustRetire(c, l) {
-		m.retire(c, q)
+	if !c.retiring {
+		c.spent = m.turnOver(c)
+		if m.mustRetire(c, l) || c.spent {
+			m.retire(c, q)
+		}
 	}
 	blocked := m.held || l.suspended
 	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
@@ -96,11 +107,15 @@ func (m *Machine) settle(h uint32) {
 			m.retire(c, q)
 			break
 		}
+		if b, ok := m.pay(c, q, m.nextReady(q)); !ok {
+			m.parch(h, c, q, l, b)
+			return
+		}
 		m.give(h, m.nextReady(q))
 	}
 	if c.retiring {
 		if c.held == 0 {
-			m.hangUp(h, CloseNow)
+			m.turnEnds(h, c)
 		} else {
 			m.list(h, c, q, l)
 		}
@@ -115,7 +130,7 @@ func (m *Machine) settle(h uint32) {
 
 // mayTake reports whether the connection can be given a part as far as it is concerned.
 func (m *Machine) mayTake(c *conn, l *lane) bool {
-	if c.credit <= 0 || c.doubtful || !m.gap(c) {
+	if c.credit <= 0 || c.doubtful || !m.gap(c) || c.held > 0 && c.metered() {
 		return false
 	}
 	most := l.policy.MaxDeliveriesPerConnection
@@ -138,26 +153,34 @@ func (m *Machine) fits(c *conn, l *lane, h uint32) bool {
 	return true
 }
 
-// mustRetire reports whether the connection is to take no further part.
+// mustRetire reports whether the connection has come to its end.
 func (m *Machine) mustRetire(c *conn, l *lane) bool {
-	if m.stopping || m.limits.Surplus(&c.permit) {
+	if m.stopping {
 		return true
 	}
 	if most := l.policy.MaxRecipientsPerConnection; most > 0 && int(c.recipients) >= most {
 		return true
 	}
-	if most := l.policy.MaxDeliveriesPerConnection; most > 0 && int(c.delivered) >= most {
+	most := l.policy.MaxDeliveriesPerConnection
+	return most > 0 && int(c.delivered) >= most
+}
+
+// turnOver reports whether the connection has to leave its queue: there is one more than a
+// limit allows, or it has served its queue for long enough and others wait.
+func (m *Machine) turnOver(c *conn) bool {
+	if m.limits.Surplus(&c.permit) {
 		return true
 	}
-	if c.served >= quantumParts || c.served > 0 && m.now-c.started >= quantumTime {
-		return m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || m.othersAtGate(c.host, c.queue)
+	if c.served < quantumParts && (c.served == 0 || m.now-c.turn < quantumTime) {
+		return false
 	}
-	return false
+	return m.disputed(c) || m.awaited(c)
 }
 
 // retire makes the connection take no further part; its queue may want another one.
 func (m *Machine) retire(c *conn, q *queue) {
 	c.retiring = true
+	m.unpay(c)
 	m.touch(c.queue)
 	m.limits.Busy(&c.permit)
 	m.limits.Leave(&c.permit)
@@ -174,11 +197,15 @@ func (m *Machine) give(h, part uint32) {
 	if q.flying++; q.ready.n == 0 && q.cause != noCause {
 		m.touch(p.queue) // it wants no connection any more
 	}
+	if c.held == 0 {
+		c.began = m.now
+	}
 	c.parts[c.held] = part
 	c.held++
 	c.credit--
 	m.limits.Busy(&c.permit)
 	m.wheel.cancel(&c.timer)
+	c.bides = false
 	m.emit(Deliver{
 		Conn: m.connID(h), Part: partID(part, p.gen), Message: m.messages.at(p.msg).id,
 		Recipients: m.recipients(p), Attempts: int(p.attempts),
@@ -201,8 +228,21 @@ func (m *Machine) takeBack(h, part uint32) {
 	m.queues.at(p.queue).flying--
 }
 
-// rest lets a connection without work wait for more, unless others wait for its permit.
+// rest lets a connection without work wait for more, unless it, or its permit, is of use
+// to others.
 func (m *Machine) rest(h uint32, c *conn, l *lane) {
+	switch m.passOn(h, c) {
+	case passed:
+		return
+	case soon:
+		m.bide(h, c)
+		return
+	case stays:
+	}
+	if c.bides {
+		c.bides = false
+		m.wheel.cancel(&c.timer)
+	}
 	q := m.queues.at(c.queue)
 	if m.limits.Contended(&c.permit, limit.WaiterID(c.queue)) || l.policy.IdleTimeout <= 0 {
 		m.retire(c, q)
@@ -225,6 +265,7 @@ func (m *Machine) list(h uint32, c *conn, q *queue, l *lane) {
 	case c.held == 0:
 		c.in = inIdle
 		m.connList(&q.idle).push(h)
+		m.spareList(c.host).push(h)
 		m.recall(q, l)
 	case c.recalled == 0:
 		c.in = inAhead
@@ -237,6 +278,7 @@ func (m *Machine) unlist(h uint32, c *conn) {
 	switch c.in {
 	case inIdle:
 		m.connList(&q.idle).remove(h)
+		m.spareList(c.host).remove(h)
 	case inAhead:
 		m.connList(&q.ahead).remove(h)
 	case inFull:
@@ -296,12 +338,16 @@ func (m *Machine) returned(ev Returned) {
 	if !ok || !live || p.conn != ch {
 		return
 	}
+	if !ev.Sent {
+		m.unspend(m.conns.at(ch), h)
+	}
 	wanted := c.recalled == h
 	m.takeBack(ch, h)
 	m.putBack(h)
 	if q := m.queues.at(c.queue); wanted {
 		c.credit++ // its room is free again
-		m.handOut(q, m.lanes.at(c.lane))
+		m.handOut(c.queue, q, m.lanes.at(c.lane), 0)
+		m.touch(c.queue)
 	}
 	m.settle(ch)
 }
@@ -334,6 +380,7 @@ func (m *Machine) closed(ev *Closed) {
 	}
 	m.ended(h, c, ev.Class, ev.Reply)
 	m.limits.Return(&c.permit)
+	m.releaseFares(c.fares)
 	q.conns--
 	if c.opened {
 		m.hosts.at(c.host).open--
@@ -341,6 +388,7 @@ func (m *Machine) closed(ev *Closed) {
 	if g := m.hosts.at(c.host).gate; g != 0 {
 		m.wakeGate(g) // a slot that the host bears is free
 	}
+	m.wakeCrowd(c.host)
 	m.count(h, c, -1)
 	*c = conn{gen: c.gen}
 	m.conns.release(h)

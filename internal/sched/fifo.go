@@ -22,6 +22,9 @@ func (f *fifo[T]) push(v T) {
 // front returns the oldest entry; there must be one.
 func (f *fifo[T]) front() *T { return &f.ring[f.head] }
 
+// nth returns the entry with i older ones; there must be one.
+func (f *fifo[T]) nth(i int) *T { return &f.ring[(f.head+i)%len(f.ring)] }
+
 func (f *fifo[T]) pop() (v T, ok bool) {
 	if f.n == 0 {
 		return v, false

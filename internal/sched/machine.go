@@ -20,6 +20,7 @@ type Config struct {
 	Generation uint64 // of the snapshot that gave Server and Tenants
 	Server     policy.Server
 	Tenants    map[string]int // weight by name; those not named weigh 1
+	Observe    func(Waited)   // told of every wait that is over; must not call the Machine; nil: nobody is
 }
 
 // Machine is the scheduler. It is not safe for concurrent use: its driver holds the
@@ -34,6 +35,8 @@ type Machine struct {
 	generation uint64
 	server     policy.Server
 	weights    map[string]int
+
+	observe func(Waited)
 
 	wheel  wheel
 	limits *limit.Engine
@@ -84,9 +87,10 @@ type Machine struct {
 	suspensions []suspension
 	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
 	able        []Candidate  // what heirs found last
-	sweeping    bool
-	sweepAgain  bool
-	sick        bool // the spool cannot write
+	sweeping    sweepFor     // what a sweep over all parts is under way for, and
+	sweepNext   sweepFor     // the next one
+	recovered   int64        // when the last recovered message came
+	sick        bool         // the spool cannot write
 	stopping    bool
 	held        bool // hand-outs are held back by sick or by the backlog
 
@@ -94,17 +98,24 @@ type Machine struct {
 	cand   []choice
 	full   []limit.Blocker   // of hosts that are full
 	way    []limit.CounterID // path of the first address that is blocked
-	shut   []uint32          // gates of hosts that are busy
-	missed []uint32          // addresses that have failed
-	crowds []uint32          // hosts to which enough connections are being opened
+	tolls  []limit.Toll
+	shut   []uint32 // gates of hosts that are busy
+	missed []uint32 // addresses that have failed
+	crowds []uint32 // hosts to which enough connections are being opened
+
+	// While a queue is looked at.
+	turn    limit.CounterID // the throttle whose turn it has
+	handing uint32          // the queue, while it hands out
+	dry     []dryConn       // its open connections that lack tokens
 
 	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
+	spareAt                                                     func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
 func New(cfg Config) *Machine {
 	m := &Machine{
-		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants,
+		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants, observe: cfg.Observe,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), names: newNames(),
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
@@ -117,6 +128,7 @@ func New(cfg Config) *Machine {
 	m.underAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.uprev, &l.unext }
 	m.openAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.lprev, &c.lnext }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
+	m.spareAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.over, &c.low }
 	m.initCauses()
 	m.openFiles()
 	return m

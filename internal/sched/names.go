@@ -105,6 +105,7 @@ type lane struct {
 	open       list   // its connections
 	doubtful   int32  // of these, opened by an answer that had run out
 	timer      uint32 // a pause of resolving is over
+	service    int64  // ns that a message takes, a running mean; 0: not known yet
 	conns      int32
 	suspended  bool     // by an operator or the configuration
 	listed     [2]int32 // parts in its queues: those that named the binding, those that came by the group

@@ -1,10 +1,15 @@
 package sched
 
 // openingMost is how many connections of one binding may be on their way to one host,
-// unanswered. What holds up another binding's does not count. A receiver is not buried under more calls than it takes in, which it would drop without
-// a word; and when many queues come at once, what the first connections of each deliver
-// meanwhile needs no further ones.
-const openingMost = 32
+// unanswered. What holds up another binding's does not count. A receiver is not buried
+// under more calls than it takes in, which it would drop without a word. Once as many
+// sessions are open, at most openingFew are opened at a time: when many queues come at
+// once, those that are open go from queue to queue (migrate.go), and each further one
+// costs both sides more than it brings.
+const (
+	openingMost = 32
+	openingFew  = 4
+)
 
 // crowded reports whether further connections to the host wait for those that are being
 // opened. To a host that has proven nothing there is one, which probes: a dead domain is
@@ -12,6 +17,9 @@ const openingMost = 32
 func (h *host) crowded() bool {
 	if !h.proven {
 		return h.opening > 0
+	}
+	if h.open >= openingMost {
+		return h.opening >= openingFew
 	}
 	return h.opening >= openingMost
 }

@@ -172,6 +172,7 @@ func (m *Machine) endWait(h uint32, q *queue) {
 	t.waiting--
 	t.since -= q.since >> tickBits
 	t.ticks += m.now>>tickBits - q.since>>tickBits
+	m.tell(c, q.since)
 	if m.now > q.since {
 		if q.waits == nil {
 			q.waits = &waits{}

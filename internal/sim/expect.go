@@ -36,6 +36,8 @@ func (w *World) expect(s *sentence) error {
 		got = len(w.conns)
 	case "peak":
 		got = w.referee.Peak[s.word()]
+	case "moves":
+		got = w.referee.Moves
 	case "open":
 		got = w.referee.open[s.word()]
 	case "accepted":

@@ -217,6 +217,7 @@ func (w *World) deliver(a sched.Deliver) {
 	case w.books.sick:
 		w.fail("part %d is handed out while outcomes cannot be written (S7)", a.Part)
 	}
+	w.carries(c, a)
 	c.parts = append(c.parts, handed{a, w.now})
 	for _, g := range w.gauges(c, "messages") {
 		w.referee.spend(w, g, g.cost(a), c)
@@ -386,6 +387,7 @@ func (w *World) rebind(a sched.Rebind) {
 		}
 		for _, n := range names {
 			b := w.bindingOf(n)
+			w.rebounds[a.Domain] = append(w.rebounds[a.Domain], n)
 			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.queuePolicy(n, a.Domain, ""), Generation: w.generation})
 		}
 		w.step(ev)

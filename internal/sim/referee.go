@@ -12,12 +12,14 @@ type referee struct {
 	open map[string]int // by plain names, for scenarios
 	Peak map[string]int
 
+	Moves int // connections that went from one queue to another
+
 	windows   map[string]*window
 	reloading bool // the machine is still taking over a configuration: the one before may hold, too
 }
 
 func (r *referee) reset() {
-	r.open, r.Peak, r.windows = map[string]int{}, map[string]int{}, map[string]*window{}
+	r.open, r.Peak, r.Moves, r.windows = map[string]int{}, map[string]int{}, 0, map[string]*window{}
 }
 
 // standing is what a connection counts on, under the configuration that holds and, while
@@ -27,6 +29,14 @@ type standing struct {
 }
 
 func (r *referee) opened(w *World, c *conn) {
+	r.counts(w, c, "opened as")
+	for _, g := range w.gauges(c, "connections") {
+		r.spend(w, g, 1, c)
+	}
+}
+
+// counts takes a connection into all counts that it falls under now.
+func (r *referee) counts(w *World, c *conn, how string) {
 	for _, name := range []string{"server", c.Binding, c.Domain, c.Host, c.Binding + "/" + c.Domain, c.Binding + "/" + c.Host, c.Address.String()} {
 		r.add(c, name)
 	}
@@ -38,10 +48,7 @@ func (r *referee) opened(w *World, c *conn) {
 		over = r.judge(w, c.on.before, poor, func(o *conn) []ceiling { return o.on.before })
 	}
 	if over != "" {
-		w.fail("%v is opened as connection %s", c, over)
-	}
-	for _, g := range w.gauges(c, "connections") {
-		r.spend(w, g, 1, c)
+		w.fail("%v is %s connection %s", c, how, over)
 	}
 }
 

@@ -208,6 +208,9 @@ func (r *rules) routing(domain string, best []string, bestOf func(string) []stri
 	for i := range r.limits {
 		x.apart = x.apart || r.limits[i].target == domain && r.mxRollup[domain] == ""
 	}
+	for i := range r.rates {
+		x.apart = x.apart || r.rates[i].target == domain && r.mxRollup[domain] == ""
+	}
 	x.apart = x.apart || r.off[domain]
 	return x.routing(domain, best, bestOf)
 }
@@ -236,6 +239,11 @@ func (r *rules) setting(domain string) policy.RollupSetting {
 	}
 	for i := range r.limits {
 		if x := &r.limits[i]; x.target == domain && r.mxRollup[domain] == "" {
+			out.Apart, out.ApartOrigin = x.option, policy.Origin{Stanza: domain, File: "scenario", Line: x.line}
+		}
+	}
+	for i := range r.rates {
+		if x := &r.rates[i]; x.target == domain && r.mxRollup[domain] == "" {
 			out.Apart, out.ApartOrigin = x.option, policy.Origin{Stanza: domain, File: "scenario", Line: x.line}
 		}
 	}

@@ -1,0 +1,49 @@
+package policy
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Every field of a Session that shapes a connection is compared; a new one must be
+// compared too or be named here as one that the route decides.
+func TestSameConnection(t *testing.T) {
+	byRoute := []string{"Port", "TLS", "TLSVerify", "UseDANE", "UseMTASTS", "MTASTSTimeout", "SkipHosts", "Gateway", "Routes"}
+	fields := reflect.TypeFor[Session]()
+	for i := range fields.NumField() {
+		name := fields.Field(i).Name
+		a, b := &Session{}, &Session{}
+		differ(t, reflect.ValueOf(b).Elem().Field(i))
+		if got, want := a.SameConnection(b), slices.Contains(byRoute, name); got != want {
+			t.Errorf("sessions that differ in %s: the same connection is %v, want %v", name, got, want)
+		}
+	}
+	if a, b := (&Session{EHLO: "x"}), (&Session{EHLO: "x"}); !a.SameConnection(b) || a.SameConnection(nil) {
+		t.Error("equal sessions are not told from others")
+	}
+}
+
+func differ(t *testing.T, v reflect.Value) {
+	t.Helper()
+	switch v.Interface().(type) {
+	case netip.Addr:
+		v.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.1")))
+	case bool:
+		v.SetBool(true)
+	case string:
+		v.SetString("other")
+	case time.Duration:
+		v.SetInt(1)
+	case uint16, TLSMode, TLSVerify:
+		v.SetUint(1)
+	case []netip.Prefix:
+		v.Set(reflect.ValueOf([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
+	case []Route:
+		v.Set(reflect.ValueOf([]Route{{}}))
+	default:
+		t.Fatalf("a field of type %s: say how to change it", v.Type())
+	}
+}
