@@ -109,6 +109,8 @@ func (e *Explanation) Text(w io.Writer, s Style) {
 	}
 	if t := e.Estimate; t != nil {
 		fmt.Fprintf(w, "  moves in about %s: %s\n", spanOf(t.Seconds), mail.Printable(t.Basis))
+	} else if e.WaitingOn != nil {
+		fmt.Fprintln(w, "  nothing was given there in the last minute: when it moves cannot be told")
 	} else if e.Next != "" {
 		fmt.Fprintf(w, "  next: %s\n", e.Next)
 	}
