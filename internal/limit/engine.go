@@ -120,6 +120,9 @@ func (e *Engine) Lookup(k Key) (CounterID, bool) {
 	return e.index.find(e.index.hash(k), k, e.keys)
 }
 
+// Retain adds a reference to a counter or throttle that has one.
+func (e *Engine) Retain(id CounterID) { e.counters[id].refs++ }
+
 // Release drops a reference that Counter gave.
 func (e *Engine) Release(id CounterID) {
 	c := &e.counters[id]

@@ -14,6 +14,7 @@ type Key struct {
 	Host    string
 	Address netip.Addr
 	Stanza  string // container and label: survives a reload that keeps the stanza
+	Sent    bool   // the twin of a throttle of messages that counts them as they are handed out
 }
 
 // String is the key as explain, metrics and commands print it: its parts joined by

@@ -95,6 +95,9 @@ func (e *Engine) Cancel(w WaiterID) {
 // Parked reports whether the waiter stands in a line.
 func (e *Engine) Parked(w WaiterID) bool { return int(w) < len(e.waiters) && e.waiters[w].first != 0 }
 
+// Waits reports whether the waiter stands in the line of a counter or throttle.
+func (e *Engine) Waits(w WaiterID, id CounterID) bool { return e.waitsOn(w, id) }
+
 // WaitsOn returns the first counter that the waiter waits on, 0 if it does not wait.
 func (e *Engine) WaitsOn(w WaiterID) CounterID {
 	if !e.Parked(w) {

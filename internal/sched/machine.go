@@ -98,9 +98,15 @@ type Machine struct {
 	cand   []choice
 	full   []limit.Blocker   // of hosts that are full
 	way    []limit.CounterID // path of the first address that is blocked
-	shut   []uint32          // gates of hosts that are busy
-	missed []uint32          // addresses that have failed
-	crowds []uint32          // hosts to which enough connections are being opened
+	tolls  []limit.Toll
+	shut   []uint32 // gates of hosts that are busy
+	missed []uint32 // addresses that have failed
+	crowds []uint32 // hosts to which enough connections are being opened
+
+	// While a queue is looked at.
+	turn    limit.CounterID // the throttle whose turn it has
+	handing uint32          // the queue, while it hands out
+	dry     []dryConn       // its open connections that lack tokens
 
 	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
 	spareAt                                                     func(h uint32) (prev, next *uint32)
