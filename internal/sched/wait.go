@@ -114,7 +114,7 @@ func (m *Machine) causeOf(q *queue) uint32 {
 	switch {
 	case m.names.bindings[l.key.binding].gone:
 		return causeGone
-	case l.suspended:
+	case q.halted(l):
 		return causeSuspended
 	case m.stopping:
 		return causeStopping
