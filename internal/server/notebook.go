@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -104,8 +105,9 @@ func (nb *notebook) sure() error {
 	}
 }
 
-// restore tells the scheduler what was remembered.
+// restore tells the scheduler what was remembered, in the order in which it came.
 func (nb *notebook) restore(step func(sched.Event)) {
+	var list []order
 	for _, key := range nb.store.Keys("suspend\x00") {
 		var o order
 		b, _ := nb.store.Get(key)
@@ -113,6 +115,10 @@ func (nb *notebook) restore(step func(sched.Event)) {
 			nb.log.Error("a suspension from before the restart cannot be read and is left out", "key", key, "error", err)
 			continue
 		}
+		list = append(list, o)
+	}
+	slices.SortStableFunc(list, func(a, b order) int { return a.Since.Compare(b.Since) })
+	for _, o := range list {
 		nb.log.Info("still suspended from before the restart", "domain", o.Domain, "binding", o.Binding, "tenant", o.Tenant, "by", o.By, "since", o.Since)
 		step(sched.Operator{
 			Verb: sched.Suspend, Domain: o.Domain, Binding: o.Binding, Tenant: o.Tenant, By: o.By,
