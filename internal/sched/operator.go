@@ -34,7 +34,7 @@ func (m *Machine) operator(ev *Operator) {
 		m.emit(Log{Level: Info, Subject: sel.subject(), Text: "resumed by " + ev.By})
 		m.halt(sel)
 	case Retry:
-		m.eachLane(func(_ uint32, l *lane) {
+		m.eachLane(&m.jobs, func(_ uint32, l *lane) {
 			if m.covers(&sel, l) {
 				m.forgetFailures(l)
 			}
@@ -175,7 +175,7 @@ func (m *Machine) stop() {
 		return
 	}
 	m.stopping = true
-	m.eachConn(func(h uint32, c *conn) {
+	m.eachConn(&m.jobs, func(h uint32, c *conn) {
 		switch {
 		case c.state == connDialing:
 			m.hangUp(h, CloseAbort)

@@ -116,7 +116,7 @@ func (m *Machine) suspension(q *queue, l *lane) *Suspension {
 
 // halt has the lanes and queues of a selector do what the orders say now.
 func (m *Machine) halt(sel selector) {
-	m.eachLane(func(_ uint32, l *lane) {
+	m.eachLane(&m.jobs, func(_ uint32, l *lane) {
 		if !m.covers(&sel, l) {
 			return
 		}

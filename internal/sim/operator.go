@@ -58,7 +58,7 @@ func (w *World) targets(ev *sched.Operator, to string) {
 		for _, n := range names {
 			w.rebounds[d] = append(w.rebounds[d], n)
 			ev.Targets[d] = append(ev.Targets[d], sched.Candidate{
-				Binding: n, Weight: w.bindingOf(n).weight, Policy: w.queuePolicy(n, d), Generation: w.generation,
+				Binding: n, Weight: w.bindingOf(n).weight, Policy: w.queuePolicy(n, d, ""), Generation: w.generation,
 			})
 		}
 	}
