@@ -60,14 +60,3 @@ func (k Key) rank() uint8 {
 	}
 	return n
 }
-
-// covers reports whether whatever counts on c counts on k too: every name in k is the
-// same in c. The whole server covers everything.
-func (k *Key) covers(c *Key) bool {
-	return (k.Binding == "" || k.Binding == c.Binding) &&
-		(k.Group == "" || k.Group == c.Group) &&
-		(k.Domain == "" || k.Domain == c.Domain) &&
-		(k.Host == "" || k.Host == c.Host) &&
-		(k.Stanza == "" || k.Stanza == c.Stanza) &&
-		(!k.Address.IsValid() || k.Address == c.Address)
-}

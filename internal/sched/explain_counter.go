@@ -30,6 +30,7 @@ func (m *Machine) ExplainCounter(now int64, name string, n int) (CounterExplanat
 		}
 		x.First = append(x.First, y)
 	}
+	x.Blocked = seconds(m.limits.BlockedNs(now, id))
 	if rate := x.Grants; rate > 0 && x.Waiters > 0 {
 		ns := int64(float64(x.Waiters) / rate * float64(time.Second))
 		x.Drain = &Estimate{Seconds: seconds(ns), AtTime: now + ns, Basis: fmt.Sprintf("%d wait, %.2g a second in the last minute", x.Waiters, rate)}
@@ -69,8 +70,8 @@ func (m *Machine) Holders(name, cursor string, sums map[string]int) (next string
 func (m *Machine) findCounter(name string) (limit.CounterID, bool) {
 	option, text, _ := strings.Cut(name, " ")
 	k := limit.Key{Option: option}
-	if text == "server" || text == "" {
-		return m.limits.Lookup(k)
+	if id, ok := m.limits.Lookup(k); ok && text == k.String() {
+		return id, true
 	}
 	return m.findKey(k, 0, text)
 }
@@ -91,7 +92,8 @@ const stanzaField = len(keyFields) - 1
 // given one on. Only a stanza, which comes last, may have a slash in it.
 func (m *Machine) findKey(k limit.Key, field int, rest string) (limit.CounterID, bool) {
 	if rest == "" {
-		return m.limits.Lookup(k)
+		id, ok := m.limits.Lookup(k)
+		return id, ok && field > 0
 	}
 	part, more, _ := strings.Cut(rest, "/")
 	for f := field; f < len(keyFields); f++ {
@@ -100,6 +102,9 @@ func (m *Machine) findKey(k limit.Key, field int, rest string) (limit.CounterID,
 			part, left = rest, ""
 		}
 		keyFields[f](&try, part)
+		if try == k { // not an address
+			continue
+		}
 		if id, ok := m.findKey(try, f+1, left); ok {
 			return id, true
 		}
@@ -122,7 +127,7 @@ func (m *Machine) ExplainBinding(now int64, name string) (BindingExplanation, bo
 	} else if b.gone {
 		x.State = x.Trouble
 	} else if s := m.suspended(name, ""); s != nil {
-		x.State = "suspended by " + s.by
+		x.State = "suspended by " + s.By
 	}
 	if b.policy == nil {
 		return x, true

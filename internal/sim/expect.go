@@ -11,8 +11,8 @@ func (w *World) expect(s *sentence) error {
 	if len(s.words) > 0 && s.words[0] == "waits" {
 		return w.expectWait(what, s)
 	}
-	if len(s.words) > 0 && s.words[0] == "says" {
-		return w.expectWords(what, strings.Join(s.words[1:], " "))
+	if len(s.words) > 0 && (s.words[0] == "says" || s.words[0] == "rolled") {
+		return w.expectWords(what, s.words[0] == "rolled", strings.Join(s.words[1:], " "))
 	}
 	var got int
 	switch what {
@@ -70,17 +70,21 @@ func (w *World) expect(s *sentence) error {
 	if got == want || least && got > want || atMost && got < want {
 		return nil
 	}
-	return fmt.Errorf("it is %d", got)
+	return fmt.Errorf("it is %d\n%s", got, w.explain())
 }
 
 // expectWords compares what explain says of a queue.
-func (w *World) expectWords(queue, words string) error {
+func (w *World) expectWords(queue string, rollup bool, words string) error {
 	x, ok := w.machine().Explain(w.now, queue)
+	said := x.State
+	if rollup {
+		said = x.Rollup
+	}
 	switch {
 	case !ok:
 		return fmt.Errorf("there is no such queue")
-	case !strings.Contains(x.State, words):
-		return fmt.Errorf("it says: %s", x.State)
+	case !strings.Contains(said, words):
+		return fmt.Errorf("it says:\n%s", w.explainQueue(queue))
 	}
 	return nil
 }
@@ -96,7 +100,7 @@ func (w *World) expectWait(queue string, s *sentence) error {
 	case !ok:
 		return fmt.Errorf("there is no such queue")
 	case x.WaitingOn == nil || x.WaitingOn.Option != option:
-		return fmt.Errorf("it says: %s", x.State)
+		return fmt.Errorf("it says:\n%s", w.explainQueue(queue))
 	}
 	return nil
 }
