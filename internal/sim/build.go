@@ -140,7 +140,7 @@ func (w *World) checkWaiters() {
 
 func (w *World) checkWaiter(q *sched.QueueView) {
 	if w.bindingOf(q.Binding).gone || q.WaitingOn.Rate != "" {
-		return // tokens of connections that never sent anything are not in the receiver's books
+		return // tokens of connections that never sent anything are not in the referee's books
 	}
 	poor := !slices.ContainsFunc(w.connList(), func(c *conn) bool {
 		return c.Binding == q.Binding && c.Domain == q.Domain && c.Tenant == q.Tenant
@@ -157,6 +157,9 @@ func (w *World) checkWaiter(q *sched.QueueView) {
 }
 
 func (w *World) roomFor(x whose, poor bool) bool {
+	if w.conf != nil && (len(w.conf.root.gauges(x, "connections")) > 0 || len(w.conf.root.gauges(x, "messages")) > 0) {
+		return false // or a rate: see checkWaiter
+	}
 	for _, k := range w.ceilings(x) {
 		most := k.max
 		if poor {
