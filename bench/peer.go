@@ -31,11 +31,16 @@ type peer interface {
 type postfix struct {
 	root  string
 	tuned bool
+	// defers: mail is held back by defer_transports, not by the HOLD action.
+	defers bool
 }
 
 func (p *postfix) name() string {
-	if p.tuned {
+	switch {
+	case p.tuned:
 		return "postfix, tuned"
+	case p.defers:
+		return "postfix, defer_transports"
 	}
 	return "postfix"
 }
@@ -45,7 +50,10 @@ func (p *postfix) start(dir string, hold bool) error {
 	if p.tuned {
 		variant = "tuned"
 	}
-	if hold {
+	switch {
+	case hold && p.defers:
+		mode = "defer"
+	case hold:
 		mode = "hold"
 	}
 	cmd := exec.Command(filepath.Join(p.root, "bench", "postfix.sh"), dir, fmt.Sprint(listenPort), fmt.Sprint(sinkPort), variant, mode)

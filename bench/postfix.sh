@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# usage: postfix.sh DIR LISTEN SINK default|tuned deliver|hold
+# usage: postfix.sh DIR LISTEN SINK default|tuned deliver|hold|defer
 # Sets up and starts Postfix from the unpacked Debian package, inside the bench's mount
 # namespace: queue and configuration in DIR, mail taken on port LISTEN of 127.0.0.1 and
-# relayed to port SINK; with "hold" everything stays in the queue, unread by the queue manager.
+# relayed to port SINK. With "hold" everything stays in the queue, unread by the queue
+# manager, which is the cheapest way not to deliver; with "defer" the queue manager takes
+# each message and puts it off, as defer_transports has it.
 set -euo pipefail
 dir=$1 listen=$2 sink=$3 variant=$4 mode=$5
 unpacked=$(cd "$(dirname "$0")/.." && pwd)/.cache/tools/root
@@ -59,6 +61,9 @@ CF
   fi
   if [ "$mode" = hold ]; then
     echo 'smtpd_client_restrictions = check_client_access static:HOLD'
+  fi
+  if [ "$mode" = defer ]; then
+    echo 'defer_transports = smtp'
   fi
 } > "$dir/etc/postfix/main.cf"
 

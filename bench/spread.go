@@ -77,6 +77,7 @@ func releaseRun(o *options, zone string, addrs []string, domains int, seed uint6
 // memory queues many messages while delivery is suspended and reads the resident memory,
 // then kills the server and reads it again after the restart.
 func memory(o *options, out *strings.Builder) error {
+	const size = 2048
 	dir, err := os.MkdirTemp(o.dir, "run-")
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func memory(o *options, out *strings.Builder) error {
 		return err
 	}
 	begin := time.Now()
-	if err := send(50, 512, o.million, func(i int) string { return fmt.Sprintf("u%d@d%d.many.test", i, i%o.domains) }); err != nil {
+	if err := send(50, size, o.million, func(i int) string { return fmt.Sprintf("u%d@d%d.many.test", i, i%o.domains) }); err != nil {
 		return err
 	}
 	queued := time.Since(begin)
@@ -112,7 +113,7 @@ func memory(o *options, out *strings.Builder) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "## Memory with %d messages queued over %d domains\n\n", o.million, o.domains)
+	fmt.Fprintf(out, "## Memory with %d messages of %d octets queued over %d domains\n\n", o.million, size, o.domains)
 	fmt.Fprintln(out, "| | resident MB | seconds |\n|---|---:|---:|")
 	fmt.Fprintf(out, "| queued | %d | %.0f |\n", before>>20, queued.Seconds())
 	fmt.Fprintf(out, "| killed and started again | %d | %.1f until it takes mail, %.1f until all is recovered |\n\n", after>>20, ready.Seconds(), recovered.Seconds())

@@ -106,6 +106,9 @@ func (l *lister) json(w io.Writer) (more bool, err error) {
 
 func queueState(q *sched.QueueView) string {
 	if c := q.WaitingOn; c != nil {
+		if c.Rate != "" {
+			return fmt.Sprintf("waits on %s %s (%s)", c.Option, c.Key, c.Rate)
+		}
 		return fmt.Sprintf("waits on %s %s (%d/%d)", c.Option, c.Key, c.Use, c.Limit)
 	}
 	return q.State

@@ -73,14 +73,14 @@ func headerEnd(b []byte, from int) int {
 	return -1
 }
 
-// readHeader reads a header block: it gives keep all that stays, in order and byte for
-// byte, and notes our own fields, which do not stay: folded ones with all their lines.
-// Of a field that comes more than once the first counts. Lines that are no fields stay,
+// readHeader reads the header block b[:n]: it gives keep all that stays, in order and
+// byte for byte, and with the end of it what follows in b; and it notes our own fields,
+// which do not stay: folded ones with all their lines. Of a field that comes more than once the first counts. Lines that are no fields stay,
 // and do not end the block: whoever reads it next may see it the same way.
-func (f *fields) readHeader(b []byte, keep func([]byte) error) error {
+func (f *fields) readHeader(b []byte, n int, keep func([]byte) error) error {
 	kept := 0 // b[kept:pos] stays and was not given yet
-	for pos := 0; pos < len(b); {
-		end := fieldEnd(b, pos)
+	for pos := 0; pos < n; {
+		end := fieldEnd(b[:n], pos)
 		name, value, isField := bytes.Cut(b[pos:end], []byte(":"))
 		if !isField {
 			pos = end

@@ -159,15 +159,8 @@ func (m *Message) writeHead(p []byte) error {
 		return nil
 	}
 	m.inBody = true
-	if err := m.fields.readHeader(block[:n], m.keep); err != nil {
-		return err
-	}
-	body := block[n:]
 	m.head = nil
-	if len(body) == 0 {
-		return nil
-	}
-	return m.keep(body)
+	return m.fields.readHeader(block, n, m.keep)
 }
 
 // keep writes to the draft.
@@ -222,7 +215,7 @@ func (m *Message) accept() mail.Reply {
 	}
 	if m.err == nil && !m.inBody { // a message without a body
 		m.inBody = true
-		m.err = m.fields.readHeader(m.head, m.keep)
+		m.err = m.fields.readHeader(m.head, len(m.head), m.keep)
 	}
 	if m.err != nil {
 		return replyFor(m.err)

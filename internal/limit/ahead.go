@@ -9,9 +9,9 @@ func (e *Engine) Ahead(w WaiterID, id CounterID, most int) (n int, exact bool) {
 	if k == 0 {
 		return 0, false
 	}
-	c := &e.counters[id]
-	l := &e.lists[c.list]
-	others := int(c.waiting) - 1
+	x := e.lineOf(e.at(id))
+	l := e.listOf(x)
+	others := int(x.waiting) - 1
 	own, whole := e.ownBefore(l, k, most)
 	if !whole {
 		return others, others == 0
@@ -19,68 +19,48 @@ func (e *Engine) Ahead(w WaiterID, id CounterID, most int) (n int, exact bool) {
 	if len(l.heaps[everyone]) == 1 {
 		return min(own, others), true
 	}
-	mine := e.weight(e.tickets[k].tenant)
+	mine := e.weight(l.shares[e.tickets.at(k).share].tenant)
 	sum := 0.0
 	for i, s := range l.heaps[everyone] {
 		if i == most {
 			return others, false
 		}
-		if sh := &l.shares[s]; s != e.tickets[k].share && sh.fifo != [2]line{} {
+		if sh := &l.shares[s]; s != e.tickets.at(k).share && sh.fifo != [2]fifo{} {
 			sum += float64(e.weight(sh.tenant))
 		}
 	}
 	return min(own+int(float64(own+1)*sum/float64(mine)), others), sum == 0
 }
 
-// ticketAt is the waiter's ticket at the counter, 0 if it has none.
-func (e *Engine) ticketAt(w WaiterID, id CounterID) uint32 {
-	if !e.Parked(w) {
-		return 0
-	}
-	for k := e.waiters[w].first; k != 0; k = e.tickets[k].more {
-		if e.tickets[k].counter == id {
-			return k
-		}
-	}
-	return 0
-}
-
 // ownBefore counts the tickets of the same tenant that go before k; whole says that there are
 // not more than most in either line.
 func (e *Engine) ownBefore(l *waitlist, k uint32, most int) (n int, whole bool) {
-	t := &e.tickets[k]
-	for p := t.prev; p != 0; p = e.tickets[p].prev {
+	t := e.tickets.at(k)
+	for p := t.prev; p != 0; p = e.tickets.at(p).prev {
 		if n++; n > most {
 			return n, false
 		}
 	}
-	other := l.shares[t.share].fifo[1-class(t.poor)].head
-	for i := 0; other != 0 && e.tickets[other].seq < t.seq; i++ {
+	other := l.shares[t.share].fifo[1-class(t.poor())].head
+	for i := 0; other != 0 && e.tickets.at(other).before(t); i++ {
 		if i == most {
 			return n, false
 		}
 		n++
-		other = e.tickets[other].next
+		other = e.tickets.at(other).next
 	}
 	return n, true
-}
-
-func (e *Engine) weight(tenant int32) uint32 {
-	if int(tenant) < len(e.weights) {
-		return e.weights[tenant]
-	}
-	return 1
 }
 
 // Waiters returns the first n who wait at a counter, in the order in which they get their
 // turns if nobody else comes. Of very many tenants only the first are considered.
 func (e *Engine) Waiters(id CounterID, n int) []WaiterID {
 	const tenants = 128
-	c := &e.counters[id]
-	if c.list == 0 {
+	x := e.lineOf(e.at(id))
+	if x.list == 0 {
 		return nil
 	}
-	l := &e.lists[c.list]
+	l := e.listOf(x)
 	type lineOf struct {
 		tag, step  uint64
 		seq        uint64
@@ -94,7 +74,7 @@ func (e *Engine) Waiters(id CounterID, n int) []WaiterID {
 		sh := &l.shares[s]
 		lines = append(lines, lineOf{sh.tag, one / uint64(e.weight(sh.tenant)), sh.seq, sh.fifo[0].head, sh.fifo[1].head})
 	}
-	out := make([]WaiterID, 0, min(n, int(c.waiting)))
+	out := make([]WaiterID, 0, min(n, int(x.waiting)))
 	for len(out) < n {
 		best := -1
 		for i := range lines {
@@ -111,11 +91,11 @@ func (e *Engine) Waiters(id CounterID, n int) []WaiterID {
 		}
 		x := &lines[best]
 		from := &x.rich
-		if x.rich == 0 || x.poor != 0 && e.tickets[x.poor].seq < e.tickets[x.rich].seq {
+		if x.rich == 0 || x.poor != 0 && e.tickets.at(x.poor).before(e.tickets.at(x.rich)) {
 			from = &x.poor
 		}
-		out = append(out, e.tickets[*from].waiter)
-		*from = e.tickets[*from].next
+		out = append(out, e.tickets.at(*from).waiter)
+		*from = e.tickets.at(*from).next
 		x.tag += x.step
 	}
 	return out

@@ -52,7 +52,7 @@ func (b *benchWorld) ask(w WaiterID, from CounterID, slot int) bool {
 func BenchmarkEngine(b *testing.B) {
 	for _, n := range []int{20_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			before := heap()
+			before := heapInUse()
 			w := newBenchWorld(n, 2000)
 			for i := 1; i <= n; i++ {
 				w.open = append(w.open, benchPermit{})
@@ -60,7 +60,7 @@ func BenchmarkEngine(b *testing.B) {
 					w.open = w.open[:len(w.open)-1]
 				}
 			}
-			perQueue := float64(heap()-before) / float64(n)
+			perQueue := float64(heapInUse()-before) / float64(n)
 			rng := rand.New(rand.NewPCG(1, 1))
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -90,7 +90,7 @@ func BenchmarkEngine(b *testing.B) {
 	}
 }
 
-func heap() uint64 {
+func heapInUse() uint64 {
 	runtime.GC()
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)

@@ -22,6 +22,9 @@
 //	L7  in any window w a throttle admits at most N*w/Per + Burst tokens (one act of more than
 //	    Burst: when the bucket is full); a refused act costs none; a permit and its tokens are
 //	    taken together or not at all (L2)
+//	L8  who has waited long and had its turn claims: it goes as soon as each counter of its path has
+//	    had one unit returned for each older claimant and itself; claims keep at most a
+//	    hundredth of a counter, or one unit, idle
 //
 // A throttle is a counter that bounds a rate: the same keys, the same fair lines. Its
 // waiters are woken when their token is due, one for each token: Advance tells the engine the

@@ -18,11 +18,11 @@ type share struct {
 	tag    uint64 // of its next turn
 	seq    uint64 // who was here first: breaks ties
 	tenant int32
-	fifo   [2]line // rich and poor
+	fifo   [2]fifo // rich and poor
 	pos    [2]int32
 }
 
-type line struct{ head, tail uint32 }
+type fifo struct{ head, tail uint32 }
 
 const (
 	everyone = 0 // heap over all shares
@@ -35,32 +35,42 @@ type waitlist struct {
 	shares []share
 	unused []int32
 	byName map[int32]int32 // tenant -> share, once there are many; looked up, never ranged over
+	many   bool            // byName holds them
 	heaps  [2][]int32
 }
 
-func (e *Engine) allocList() uint32 {
-	if n := len(e.freeList); n > 0 {
-		l := e.freeList[n-1]
-		e.freeList = e.freeList[:n-1]
-		return l
+func (e *Engine) listOf(l *line) *waitlist { return *e.lists.at(l.list) }
+
+// needList returns the list of a line, one of the spare ones if it had none.
+func (e *Engine) needList(l *line) *waitlist {
+	if l.list == 0 {
+		l.list = e.lists.alloc()
+		x := e.lists.at(l.list)
+		if n := len(e.spare); n > 0 {
+			*x, e.spare = e.spare[n-1], e.spare[:n-1]
+		} else {
+			*x = &waitlist{}
+		}
 	}
-	e.lists = append(e.lists, waitlist{})
-	return uint32(len(e.lists) - 1)
+	return e.listOf(l)
 }
 
-func (e *Engine) freeWaitlist(id uint32) {
-	l := &e.lists[id]
-	if cap(l.shares) > 64 {
-		*l = waitlist{}
-	} else {
-		*l = waitlist{shares: l.shares[:0], unused: l.unused[:0], heaps: [2][]int32{l.heaps[0][:0], l.heaps[1][:0]}}
+// dropList takes an empty list from a line; it is kept for the next one unless it has
+// grown very large.
+func (e *Engine) dropList(l *line) {
+	const large, most = 1024, 256
+	if x := e.listOf(l); cap(x.shares) <= large && len(e.spare) < most {
+		clear(x.byName)
+		*x = waitlist{shares: x.shares[:0], unused: x.unused[:0], byName: x.byName, heaps: [2][]int32{x.heaps[0][:0], x.heaps[1][:0]}}
+		e.spare = append(e.spare, x)
 	}
-	e.freeList = append(e.freeList, id)
+	e.lists.release(l.list)
+	l.list = 0
 }
 
 // share finds the tenant's share, -1 if it has none.
 func (l *waitlist) share(tenant int32) int32 {
-	if l.byName != nil {
+	if l.many {
 		if s, ok := l.byName[tenant]; ok {
 			return s
 		}
@@ -87,10 +97,13 @@ func (l *waitlist) addShare(tenant int32) int32 {
 		l.shares = append(l.shares, sh)
 	}
 	l.push(everyone, s)
-	if l.byName != nil {
+	if l.many {
 		l.byName[tenant] = s
 	} else if len(l.heaps[everyone]) > fewShares {
-		l.byName = make(map[int32]int32, 4*fewShares)
+		l.many = true
+		if l.byName == nil {
+			l.byName = make(map[int32]int32, 4*fewShares)
+		}
 		for _, s := range l.heaps[everyone] {
 			l.byName[l.shares[s].tenant] = s
 		}
@@ -100,18 +113,18 @@ func (l *waitlist) addShare(tenant int32) int32 {
 
 func (l *waitlist) dropShare(s int32) {
 	l.remove(everyone, s)
-	if l.byName != nil {
+	if l.many {
 		delete(l.byName, l.shares[s].tenant)
 	}
 	l.unused = append(l.unused, s)
 }
 
 // enqueue puts a ticket at the end of its tenant's line.
-func (e *Engine) enqueue(l *waitlist, k uint32) {
-	t := &e.tickets[k]
-	s := l.share(t.tenant)
+func (e *Engine) enqueue(l *waitlist, k uint32, tenant int32) {
+	t := e.tickets.at(k)
+	s := l.share(tenant)
 	if s < 0 {
-		s = l.addShare(t.tenant)
+		s = l.addShare(tenant)
 	}
 	t.share = s
 	sh := &l.shares[s]
@@ -119,14 +132,14 @@ func (e *Engine) enqueue(l *waitlist, k uint32) {
 		sh.tag = l.now // it was away: what it did not use is gone
 		l.fix(s)
 	}
-	f := &sh.fifo[class(t.poor)]
+	f := &sh.fifo[class(t.poor())]
 	if f.tail == 0 {
 		f.head = k
-		if t.poor {
+		if t.poor() {
 			l.push(poorOnly, s)
 		}
 	} else {
-		e.tickets[f.tail].next = k
+		e.tickets.at(f.tail).next = k
 		t.prev = f.tail
 	}
 	f.tail = k
@@ -141,26 +154,26 @@ func class(poor bool) int {
 
 // dequeue takes a ticket out of its line; its tenant's share stays.
 func (e *Engine) dequeue(l *waitlist, k uint32) {
-	t := &e.tickets[k]
+	t := e.tickets.at(k)
 	sh := &l.shares[t.share]
-	f := &sh.fifo[class(t.poor)]
+	f := &sh.fifo[class(t.poor())]
 	if t.prev != 0 {
-		e.tickets[t.prev].next = t.next
+		e.tickets.at(t.prev).next = t.next
 	} else {
 		f.head = t.next
 	}
 	if t.next != 0 {
-		e.tickets[t.next].prev = t.prev
+		e.tickets.at(t.next).prev = t.prev
 	} else {
 		f.tail = t.prev
 	}
-	if t.poor && f.head == 0 {
+	if t.poor() && f.head == 0 {
 		l.remove(poorOnly, t.share)
 	}
 }
 
-// head returns the ticket whose turn it is. poor: among those who hold nothing.
-func (e *Engine) head(l *waitlist, poor bool) uint32 {
+// front returns the ticket whose turn it is. poor: among those who hold nothing.
+func (e *Engine) front(l *waitlist, poor bool) uint32 {
 	if poor {
 		return l.shares[l.heaps[poorOnly][0]].fifo[1].head
 	}
@@ -171,7 +184,7 @@ func (e *Engine) head(l *waitlist, poor bool) uint32 {
 		case rich == 0 && needy == 0:
 			l.now = max(l.now, l.shares[s].tag)
 			l.dropShare(s) // the others have caught up with it
-		case rich == 0 || needy != 0 && e.tickets[needy].seq < e.tickets[rich].seq:
+		case rich == 0 || needy != 0 && e.tickets.at(needy).before(e.tickets.at(rich)):
 			return needy
 		default:
 			return rich
@@ -181,22 +194,18 @@ func (e *Engine) head(l *waitlist, poor bool) uint32 {
 
 // charge counts one turn of the tenant at the counter, while it is contended.
 func (e *Engine) charge(id CounterID, tenant int32) {
-	c := &e.counters[id]
-	if c.list == 0 {
+	x := e.lineOf(e.at(id))
+	if x.list == 0 {
 		return
 	}
-	l := &e.lists[c.list]
+	l := e.listOf(x)
 	s := l.share(tenant)
 	if s < 0 {
 		return
 	}
 	sh := &l.shares[s]
 	l.now = max(l.now, sh.tag)
-	w := uint64(1)
-	if int(tenant) < len(e.weights) {
-		w = uint64(e.weights[tenant])
-	}
-	sh.tag += one / w
+	sh.tag += one / uint64(e.weight(tenant))
 	l.fix(s)
 }
 

@@ -17,34 +17,33 @@ func (e *Engine) Idle(p *Permit, conn uint32) {
 		return
 	}
 	for _, id := range p.Path() {
-		n := e.allocIdle()
-		c := &e.counters[id]
-		node := idleNode{conn: conn, counter: id, prev: n, next: n, more: p.idle}
-		if c.idle != 0 {
-			node.prev, node.next = c.idle, e.idle[c.idle].next
+		n := e.idle.alloc()
+		l := e.needLine(e.at(id))
+		x := e.idle.at(n)
+		*x = idleNode{conn: conn, counter: id, prev: n, next: n, more: p.idle}
+		if l.idle != 0 {
+			x.prev, x.next = l.idle, e.idle.at(l.idle).next
 		}
-		e.idle[n] = node
-		e.idle[node.prev].next = n
-		e.idle[node.next].prev = n
-		c.idle, p.idle = n, n
+		e.idle.at(x.prev).next = n
+		e.idle.at(x.next).prev = n
+		l.idle, p.idle = n, n
 	}
 }
 
 // Busy ends Idle; it does nothing to a permit that is not idle.
 func (e *Engine) Busy(p *Permit) {
 	for n := p.idle; n != 0; {
-		x := e.idle[n]
-		c := &e.counters[x.counter]
-		if c.idle == n {
-			c.idle = x.prev
+		x := *e.idle.at(n)
+		l := e.lineOf(e.at(x.counter))
+		if l.idle == n {
+			l.idle = x.prev
 		}
-		if c.idle == n {
-			c.idle = 0
+		if l.idle == n {
+			l.idle = 0
 		}
-		e.idle[x.prev].next = x.next
-		e.idle[x.next].prev = x.prev
-		e.idle[n] = idleNode{more: e.freeIdle}
-		e.freeIdle = n
+		e.idle.at(x.prev).next = x.next
+		e.idle.at(x.next).prev = x.prev
+		e.idle.release(n)
 		n = x.more
 	}
 	p.idle = 0
@@ -53,18 +52,9 @@ func (e *Engine) Busy(p *Permit) {
 // Yield returns the connection that has been idle longest on the counter, if more wait
 // there than connections are already on their way out.
 func (e *Engine) Yield(id CounterID) (conn uint32, ok bool) {
-	c := &e.counters[id]
-	if c.idle == 0 || c.closing >= c.waiting {
+	l := e.lineOf(e.at(id))
+	if l.idle == 0 || l.closing >= l.waiting {
 		return 0, false
 	}
-	return e.idle[e.idle[c.idle].next].conn, true
-}
-
-func (e *Engine) allocIdle() uint32 {
-	if n := e.freeIdle; n != 0 {
-		e.freeIdle = e.idle[n].more
-		return n
-	}
-	e.idle = append(e.idle, idleNode{})
-	return uint32(len(e.idle) - 1)
+	return e.idle.at(e.idle.at(l.idle).next).conn, true
 }

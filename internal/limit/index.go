@@ -1,74 +1,79 @@
 package limit
 
-import "hash/maphash"
-
-// index finds counters by key: open addressing over CounterIDs alone, so that a key is
-// stored once, beside its counter. Nothing depends on its order.
+// index finds handles by what they stand for: open addressing over handles alone, so that
+// a name or key is stored once, beside its record. It is cut into shards, each of which
+// grows by itself: no single insertion moves more than its shard. Nothing depends on its order.
 type index struct {
-	seed  maphash.Seed
-	slots []CounterID
+	shards [shards]shard
+	hash   func(h uint32) uint64 // of what the handle stands for
+}
+
+const shards = 256
+
+type shard struct {
+	slots []uint32
 	n     int
 }
 
-func (x *index) hash(k Key) uint64 {
-	if x.slots == nil {
-		x.seed = maphash.MakeSeed()
-		x.slots = make([]CounterID, 64)
+// find returns the handle with the hash that is the one looked for; 0 if there is none.
+func (x *index) find(hash uint64, same func(h uint32) bool) uint32 {
+	s := &x.shards[hash%shards]
+	if s.n == 0 {
+		return 0
 	}
-	return maphash.Comparable(x.seed, k)
-}
-
-func (x *index) find(h uint64, k Key, keys []Key) (CounterID, bool) {
-	mask := uint64(len(x.slots) - 1)
-	for i := h & mask; x.slots[i] != 0; i = (i + 1) & mask {
-		if keys[x.slots[i]] == k {
-			return x.slots[i], true
+	mask := uint64(len(s.slots) - 1)
+	for i := hash / shards & mask; s.slots[i] != 0; i = (i + 1) & mask {
+		if same(s.slots[i]) {
+			return s.slots[i]
 		}
 	}
-	return 0, false
+	return 0
 }
 
-// insert adds a counter whose key is not there yet.
-func (x *index) insert(h uint64, id CounterID, keys []Key) {
-	if x.n++; x.n*4 > len(x.slots)*3 {
-		old := x.slots
-		x.slots = make([]CounterID, 2*len(old))
+// insert adds a handle that is not there yet.
+func (x *index) insert(hash uint64, h uint32) {
+	s := &x.shards[hash%shards]
+	if s.n++; s.n*4 > len(s.slots)*3 {
+		old := s.slots
+		s.slots = make([]uint32, max(2*len(old), 4))
 		for _, o := range old {
 			if o != 0 {
-				x.place(x.hash(keys[o]), o)
+				s.place(x.hash(o), o)
 			}
 		}
 	}
-	x.place(h, id)
+	s.place(hash, h)
 }
 
-func (x *index) place(h uint64, id CounterID) {
-	mask := uint64(len(x.slots) - 1)
-	i := h & mask
-	for x.slots[i] != 0 {
+func (s *shard) place(hash uint64, h uint32) {
+	mask := uint64(len(s.slots) - 1)
+	i := hash / shards & mask
+	for s.slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	x.slots[i] = id
+	s.slots[i] = h
 }
 
-// remove deletes a key that is there and closes the gap behind it.
-func (x *index) remove(k Key, keys []Key) {
-	mask := uint64(len(x.slots) - 1)
-	i := x.hash(k) & mask
-	for keys[x.slots[i]] != k {
+// remove deletes a handle that is there and closes the gap behind it.
+func (x *index) remove(h uint32) {
+	hash := x.hash(h)
+	s := &x.shards[hash%shards]
+	mask := uint64(len(s.slots) - 1)
+	i := hash / shards & mask
+	for s.slots[i] != h {
 		i = (i + 1) & mask
 	}
-	x.n--
+	s.n--
 	for j := i; ; {
 		j = (j + 1) & mask
-		if x.slots[j] == 0 {
+		if s.slots[j] == 0 {
 			break
 		}
-		home := x.hash(keys[x.slots[j]]) & mask
+		home := x.hash(s.slots[j]) / shards & mask
 		if (j-home)&mask >= (j-i)&mask { // it may move back to i
-			x.slots[i] = x.slots[j]
+			s.slots[i] = s.slots[j]
 			i = j
 		}
 	}
-	x.slots[i] = 0
+	s.slots[i] = 0
 }

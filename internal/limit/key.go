@@ -14,6 +14,7 @@ type Key struct {
 	Host    string
 	Address netip.Addr
 	Stanza  string // container and label: survives a reload that keeps the stanza
+	Sent    bool   // the twin of a throttle of messages that counts them as they are handed out
 }
 
 // String is the key as explain, metrics and commands print it: its parts joined by
@@ -58,15 +59,4 @@ func (k Key) rank() uint8 {
 		n++
 	}
 	return n
-}
-
-// covers reports whether whatever counts on c counts on k too: every name in k is the
-// same in c. The whole server covers everything.
-func (k *Key) covers(c *Key) bool {
-	return (k.Binding == "" || k.Binding == c.Binding) &&
-		(k.Group == "" || k.Group == c.Group) &&
-		(k.Domain == "" || k.Domain == c.Domain) &&
-		(k.Host == "" || k.Host == c.Host) &&
-		(k.Stanza == "" || k.Stanza == c.Stanza) &&
-		(!k.Address.IsValid() || k.Address == c.Address)
 }

@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
 func key(option, binding, domain string) Key {
@@ -162,117 +160,6 @@ func TestWeightedShares(t *testing.T) {
 			if most := 2 * sum / w; gap[i] > most+1 {
 				t.Errorf("weights %v: tenant %d waited %d grants, at most %d", weights, i, gap[i], most)
 			}
-		}
-	}
-}
-
-// TestRandomHistories plays waiters, returns, reloads and moves at random against a
-// count of our own.
-func TestRandomHistories(t *testing.T) { rapid.Check(t, history) }
-
-type book struct {
-	e     *Engine
-	open  []*Permit
-	owner []WaiterID
-	paths [][]CounterID
-	held  map[WaiterID]int
-}
-
-func history(t *rapid.T) {
-	b := &book{e: New(), held: map[WaiterID]int{}}
-	max := func() int { return rapid.IntRange(0, 4).Draw(t, "limit") }
-	server, _ := b.e.Counter(Key{Option: "server"}, 1+max(), rapid.IntRange(0, 2).Draw(t, "reserve"))
-	for i := range 3 {
-		bind, _ := b.e.Counter(key("binding", fmt.Sprint(i), ""), 1+max(), 0)
-		for j := range 3 {
-			dom, _ := b.e.Counter(key("domain", "", fmt.Sprint(j)), 1+max(), 0)
-			both, _ := b.e.Counter(key("both", fmt.Sprint(i), fmt.Sprint(j)), max(), 0)
-			for range 2 { // two queues on each path
-				b.paths = append(b.paths, []CounterID{both, dom, bind, server})
-			}
-		}
-	}
-	t.Repeat(map[string]func(*rapid.T){
-		"ask": func(t *rapid.T) {
-			w := WaiterID(1 + rapid.IntRange(0, len(b.paths)-1).Draw(t, "queue"))
-			if !b.e.Parked(w) {
-				b.ask(w, 0)
-			}
-		},
-		"return": func(t *rapid.T) {
-			if n := len(b.open); n > 0 {
-				i := rapid.IntRange(0, n-1).Draw(t, "permit")
-				b.giveBack(i)
-			}
-		},
-		"cancel": func(t *rapid.T) { b.e.Cancel(WaiterID(1 + rapid.IntRange(0, len(b.paths)-1).Draw(t, "queue"))) },
-		"limit": func(t *rapid.T) {
-			id := rapid.SampledFrom(rapid.SampledFrom(b.paths).Draw(t, "path")).Draw(t, "counter")
-			b.e.SetLimit(id, max(), 0)
-		},
-		"move": func(t *rapid.T) {
-			if n := len(b.open); n > 0 {
-				b.e.Move(b.open[rapid.IntRange(0, n-1).Draw(t, "permit")], rapid.SampledFrom(b.paths).Draw(t, "path"))
-			}
-		},
-		"": func(t *rapid.T) { b.check(t) },
-	})
-}
-
-func (b *book) turn(w WaiterID, from CounterID) Turn {
-	return Turn{Waiter: w, Tenant: int32(w) % 3, Poor: b.held[w] == 0, From: from}
-}
-
-func (b *book) ask(w WaiterID, from CounterID) {
-	p := &Permit{}
-	if x, ok := b.e.Acquire(0, p, b.paths[w-1], nil, b.turn(w, from)); !ok {
-		b.e.Park(0, b.turn(w, from), b.paths[w-1], x)
-		return
-	}
-	b.open = append(b.open, p)
-	b.owner = append(b.owner, w)
-	b.held[w]++
-}
-
-func (b *book) giveBack(i int) {
-	w := b.owner[i]
-	b.e.Return(b.open[i])
-	n := len(b.open) - 1
-	b.open[i], b.owner[i] = b.open[n], b.owner[n]
-	b.open, b.owner = b.open[:n], b.owner[:n]
-	if b.held[w]--; b.held[w] == 0 && b.e.Parked(w) { // it is poor now: it asks anew
-		b.e.Cancel(w)
-		b.ask(w, 0)
-	}
-}
-
-func (b *book) check(t *rapid.T) {
-	for n := 0; ; n++ {
-		w, from, ok := b.e.Next()
-		if !ok {
-			break
-		}
-		if n > 10000 {
-			t.Fatal("the wakes do not end")
-		}
-		b.ask(w, from)
-	}
-	used := make([]int, b.e.Bound())
-	for _, p := range b.open {
-		for _, id := range p.Path() {
-			used[id]++
-		}
-	}
-	if err := b.e.Verify(used); err != nil {
-		t.Fatal(err)
-	}
-	for i, path := range b.paths {
-		w := WaiterID(i + 1)
-		if !b.e.Parked(w) {
-			continue
-		}
-		if _, ok := b.e.Check(0, path, nil, b.turn(w, path[len(path)-1])); ok {
-			t.Fatalf("L5: queue %d waits on %s although its path has room everywhere", w, b.e.Key(b.e.WaitsOn(w)))
 		}
 	}
 }

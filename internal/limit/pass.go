@@ -7,13 +7,13 @@ package limit
 // Heir returns who would have the turn at a counter of a held permit if the permit were
 // returned now; 0: nobody. It stays in its lines.
 func (e *Engine) Heir(p *Permit, id CounterID) WaiterID {
-	if e.counters[id].waiting == 0 {
+	if e.lineOf(e.at(id)).waiting == 0 {
 		return 0
 	}
 	e.aside(p, -1)
 	defer e.aside(p, 1)
-	if t := e.pick(&e.counters[id]); t != 0 {
-		return e.tickets[t].waiter
+	if k := e.pick(id); k != 0 {
+		return e.tickets.at(k).waiter
 	}
 	return 0
 }
@@ -42,7 +42,7 @@ func (e *Engine) Pass(now int64, p *Permit, path []CounterID, tolls []Toll, t Tu
 	p.idle, p.leaving = 0, false
 	e.hold(p, path) // first charge, then release: a counter on both paths lives on
 	for _, id := range path {
-		e.counters[id].grants++
+		e.at(id).granted(1)
 	}
 	e.spend(tolls)
 	e.Return(&old)
@@ -56,13 +56,13 @@ func (e *Engine) Stay(p *Permit) {
 	}
 	p.leaving = false
 	for _, id := range p.Path() {
-		e.counters[id].closing--
+		e.lineOf(e.at(id)).closing--
 	}
 }
 
 // aside lays a held permit aside (by -1) or takes it up again (1), without waking anybody.
 func (e *Engine) aside(p *Permit, by int32) {
 	for _, id := range p.Path() {
-		e.counters[id].used += by
+		e.at(id).used += by
 	}
 }

@@ -113,13 +113,13 @@ func TestHeirIsNext(t *testing.T) {
 		heir, at := WaiterID(0), CounterID(0)
 		var best uint8
 		for _, id := range pa[i].Path() {
-			if w := a.Heir(&pa[i], id); w != 0 && (heir == 0 || a.counters[id].rank > best) {
-				heir, at, best = w, id, a.counters[id].rank
+			if w := a.Heir(&pa[i], id); w != 0 && (heir == 0 || a.at(id).rank > best) {
+				heir, at, best = w, id, a.at(id).rank
 			}
 		}
 		b.Return(&pb[i])
 		next, from, _ := b.Next()
-		if heir != next && b.counters[from].rank != best {
+		if heir != next && b.at(from).rank != best {
 			t.Fatalf("heir %d at %d, but %d is woken at %d", heir, at, next, from)
 		}
 	})

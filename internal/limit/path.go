@@ -8,6 +8,7 @@ type Why uint8
 const (
 	Full      Why = iota + 1 // no room
 	Queued                   // room, but others wait for it and come first
+	Claimed                  // room, but it is kept for those that have waited long
 	Throttled                // a throttle: no token yet, or others wait for it and come first
 )
 
@@ -43,11 +44,22 @@ func (e *Engine) Check(now int64, path []CounterID, tolls []Toll, t Turn) (Block
 		}
 	}
 	for i, id := range path {
-		c := &e.counters[id]
-		if c.full(t.Poor) {
-			return Blocker{Counter: id, Why: Full}, false
+		c := e.at(id)
+		if c.line == 0 {
+			if c.used >= c.limit {
+				return Blocker{Counter: id, Why: Full}, false
+			}
+			continue
 		}
-		if i > passed && c.waiting > 0 && (c.poor > 0 || c.used < c.limit) {
+		l := e.lineOf(c)
+		ahead, mine := e.ahead(c, l, t.Waiter)
+		switch most := c.ceiling(l, t.Poor); {
+		case c.used >= most:
+			return Blocker{Counter: id, Why: Full}, false
+		case c.used+ahead >= most:
+			return Blocker{Counter: id, Why: Claimed}, false
+		case mine || i <= passed:
+		case l.waiting > 0 && (l.poor > 0 || c.used+ahead < c.limit) && !e.hadTurn(t, id):
 			return Blocker{Counter: id, Why: Queued}, false
 		}
 	}
@@ -67,7 +79,7 @@ func (e *Engine) Acquire(now int64, p *Permit, path []CounterID, tolls []Toll, t
 	e.settle(t)
 	e.hold(p, path)
 	for _, id := range path {
-		e.counters[id].grants++
+		e.at(id).granted(1)
 	}
 	e.spend(tolls)
 	return Blocker{}, true
@@ -78,10 +90,10 @@ func (e *Engine) hold(p *Permit, path []CounterID) {
 		panic(fmt.Sprintf("limit: a path of %d counters; at most %d", len(path), MaxPath))
 	}
 	for _, id := range path {
-		e.counters[id].used++
+		e.at(id).used++
 	}
 	p.n = uint8(copy(p.path[:], path))
-	p.held = true
+	p.held, p.since = true, e.now
 }
 
 // Return gives the permit back on the counters it was taken on and lines up those
@@ -92,20 +104,33 @@ func (e *Engine) Return(p *Permit) {
 	}
 	e.Busy(p)
 	for _, id := range p.Path() {
-		if p.leaving {
-			e.counters[id].closing--
+		if l := e.lineOf(e.at(id)); l.waiting > 0 || p.leaving {
+			if p.leaving {
+				l.closing--
+			}
+			l.lasted(e.now - p.since)
 		}
 		e.drop(id)
 	}
 	*p = Permit{}
 }
 
+// lasted takes the time for which a permit was held into the mean.
+func (l *line) lasted(ns int64) {
+	if l.held == 0 {
+		l.held = max(ns, 1)
+		return
+	}
+	l.held = max(l.held+(ns-l.held)/16, 1)
+}
+
 func (e *Engine) drop(id CounterID) {
-	c := &e.counters[id]
+	c := e.at(id)
 	if c.used--; c.used < 0 {
-		panic(fmt.Sprintf("limit: %s %s counts below zero; a permit was returned on a counter that it was not taken on", e.keys[id].Option, e.keys[id]))
+		panic(fmt.Sprintf("limit: %s counts below zero; a permit was returned on a counter that it was not taken on", e.text(id)))
 	}
 	e.push(id)
+	e.tidy(c)
 	e.collect(id)
 }
 
@@ -118,11 +143,12 @@ func (e *Engine) Move(p *Permit, path []CounterID) {
 	old := *p
 	p.idle, p.leaving = 0, false
 	e.hold(p, path) // first charge, then release: a counter on both paths lives on
+	p.since = old.since
 	if old.leaving {
 		e.Leave(p)
 	}
 	if old.idle != 0 {
-		e.Idle(p, e.idle[old.idle].conn)
+		e.Idle(p, e.idle.at(old.idle).conn)
 	}
 	e.Return(&old)
 }
@@ -135,7 +161,7 @@ func (e *Engine) Leave(p *Permit) {
 	}
 	p.leaving = true
 	for _, id := range p.Path() {
-		e.counters[id].closing++
+		e.needLine(e.at(id)).closing++
 	}
 }
 
@@ -143,12 +169,13 @@ func (e *Engine) Leave(p *Permit) {
 // limit by connections that are not yet on their way out.
 func (e *Engine) Surplus(p *Permit) bool {
 	for _, id := range p.Path() {
-		c := &e.counters[id]
-		stay := c.used - c.closing
+		c := e.at(id)
+		l := e.lineOf(c)
+		stay := c.used - l.closing
 		if p.leaving {
 			stay++ // would it, if it stayed?
 		}
-		if stay > c.limit+c.reserve {
+		if stay > c.limit+l.reserve {
 			return true
 		}
 	}
@@ -159,15 +186,12 @@ func (e *Engine) Surplus(p *Permit) bool {
 // path and no other connection is already on its way out for him.
 func (e *Engine) Contended(p *Permit, self WaiterID) bool {
 	for _, id := range p.Path() {
-		c := &e.counters[id]
-		n := c.waiting - c.closing
+		l := e.lineOf(e.at(id))
+		n := l.waiting - l.closing
 		if p.leaving {
 			n++ // it is not its own successor
 		}
-		if n <= 0 {
-			continue
-		}
-		if self != 0 && e.waitsOn(self, id) {
+		if n > 0 && self != 0 && e.ticketAt(self, id) != 0 {
 			n--
 		}
 		if n > 0 {

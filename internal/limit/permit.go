@@ -12,6 +12,7 @@ const MaxPath = 24
 // the connection; the engine takes and returns it.
 type Permit struct {
 	path    [MaxPath]CounterID
+	since   int64  // when it was taken
 	idle    uint32 // first of its nodes in the idle lists of its counters; 0: not idle
 	n       uint8
 	held    bool

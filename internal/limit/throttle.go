@@ -1,9 +1,6 @@
 package limit
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // Toll is so many tokens of a throttle, for one act. N 0 costs nothing.
 type Toll struct {
@@ -15,11 +12,12 @@ type Toll struct {
 // counters, its waiters stand in the same lines.
 type throttle struct {
 	bucket
-	id   CounterID
-	hold int64 // nobody is woken before: whoever was woken last waits elsewhere for the token
-	due  int64 // when it is to be looked at, while it is in a heap
-	pos  int32 // in heap, 1-based; 0: in none
-	heap uint8
+	id     CounterID
+	hold   int64    // nobody is woken before: whoever was woken last waits elsewhere for the token
+	keeper WaiterID // its token is kept for this claimant
+	due    int64    // when it is to be looked at, while it is in a heap
+	pos    int32    // in heap, 1-based; 0: in none
+	heap   uint8
 }
 
 // Throttle finds or creates the throttle of a key and adds a reference to it, as Counter
@@ -35,24 +33,19 @@ func (e *Engine) Throttle(k Key, r Rate) (id CounterID, fresh bool) {
 	return id, fresh
 }
 
+// throttleFor makes a counter a throttle.
 func (e *Engine) throttleFor(id CounterID) *throttle {
-	var n uint32
-	if k := len(e.freeThr); k > 0 {
-		n = e.freeThr[k-1]
-		e.freeThr = e.freeThr[:k-1]
-	} else {
-		e.throttles = append(e.throttles, throttle{})
-		n = uint32(len(e.throttles) - 1)
-	}
-	e.throttles[n] = throttle{id: id}
-	e.counters[id].throttle = n
-	return &e.throttles[n]
+	l := e.needLine(e.at(id))
+	l.throttle = e.throttles.alloc()
+	x := e.throttles.at(l.throttle)
+	x.id = id
+	return x
 }
 
 // throttleOf returns the throttle of a counter; nil if it is a plain one.
 func (e *Engine) throttleOf(id CounterID) *throttle {
-	if n := e.counters[id].throttle; n != 0 {
-		return &e.throttles[n]
+	if n := e.lineOf(e.at(id)).throttle; n != 0 {
+		return e.throttles.at(n)
 	}
 	return nil
 }
@@ -109,75 +102,88 @@ func (e *Engine) checkTolls(tolls []Toll, t Turn) (Blocker, bool) {
 		if x.N <= 0 {
 			continue
 		}
-		c, th := &e.counters[x.Throttle], e.throttleOf(x.Throttle)
+		l := e.lineOf(e.at(x.Throttle))
+		th := e.throttles.at(l.throttle)
 		switch r := th.ready(int64(x.N)); {
 		case r > at:
 			worst, at = Blocker{x.Throttle, Throttled, x.N}, r
-		case worst.Counter == 0 && c.waiting > 0 && !e.passed(t, x.Throttle):
+		case worst.Counter == 0 && e.keptFrom(th, t.Waiter):
+			worst = Blocker{x.Throttle, Throttled, x.N}
+		case worst.Counter == 0 && l.waiting > 0 && !e.hasClaim(t.Waiter, x.Throttle) && !e.hadTurn(t, x.Throttle):
 			worst = Blocker{x.Throttle, Throttled, x.N}
 		}
 	}
 	return worst, worst.Counter == 0
 }
 
-// passed reports whether the asker need not queue at the throttle: it has waited there.
-func (e *Engine) passed(t Turn, id CounterID) bool {
-	if id == t.From {
-		return true
-	}
-	if t.From == 0 || int(t.Waiter) >= len(e.waiters) {
-		return false
-	}
-	w := &e.waiters[t.Waiter]
-	return slices.Contains(w.via[:w.nvia], id)
-}
-
 func (e *Engine) spend(tolls []Toll) {
 	for _, x := range tolls {
 		if x.N > 0 {
 			e.throttleOf(x.Throttle).spend(e.now, int64(x.N))
-			e.counters[x.Throttle].grants += uint64(x.N)
+			e.at(x.Throttle).granted(uint32(x.N))
 			e.schedule(x.Throttle)
 		}
 	}
 }
 
 // admits is when the throttle may admit whoever is first in its line.
-func (e *Engine) admits(c *counter, x *throttle) int64 {
-	t := &e.tickets[e.head(&e.lists[c.list], false)]
+func (e *Engine) admits(l *line, x *throttle) int64 {
+	t := e.tickets.at(e.first(x.id, l))
+	if e.keptFrom(x, t.waiter) {
+		return math.MaxInt64
+	}
 	return max(x.ready(int64(t.need)), x.hold)
+}
+
+// first is the ticket at the front of a throttle's line: claimants by age, then in fair order.
+func (e *Engine) first(id CounterID, l *line) uint32 {
+	if l.claims > 0 {
+		if t := e.firstClaim(id, l); t != 0 {
+			return t
+		}
+	}
+	return e.front(e.listOf(l), false)
 }
 
 // schedule sees to it that a throttle is looked at when its first waiter can be admitted,
 // and that one nobody refers to is forgotten when its bucket is full. It does nothing to
 // a plain counter.
 func (e *Engine) schedule(id CounterID) {
-	c := &e.counters[id]
-	x := e.throttleOf(id)
+	c := e.at(id)
+	l := e.lineOf(c)
+	if l.throttle == 0 || c.listed {
+		return
+	}
+	x := e.throttles.at(l.throttle)
 	switch {
-	case x == nil || c.listed:
-	case c.waiting == 0 && c.refs > 0:
+	case l.waiting == 0 && c.refs > 0:
 		e.unheap(x)
-	case c.waiting == 0:
+	case l.waiting == 0:
 		e.inHeap(x, fading, x.full())
 	default:
-		if at := e.admits(c, x); at > e.now {
+		if at := e.admits(l, x); at > e.now {
 			e.inHeap(x, coming, at)
 			return
 		}
 		e.unheap(x)
-		e.list(id)
+		e.list(id, c)
 	}
 }
 
-// passOn is called when a waiter that the throttle has woken lines up elsewhere. If that
-// covers the throttle, its whole traffic goes through there and the waiter stands in for it: the
-// next one is woken when another token has come. Else the token is free for the next one.
-func (e *Engine) passOn(x *throttle, covered bool) {
+// passToken is called when a waiter that a throttle has woken lines up elsewhere. If that
+// covers the throttle, its whole traffic goes through there and the waiter stands in for
+// it: the next one is woken when another token has come. Else the token is free for the
+// next one.
+func (e *Engine) passToken(id CounterID, covered bool) {
+	x := e.throttleOf(id)
+	if x == nil {
+		return
+	}
 	if covered && x.rate.N > 0 {
 		ns, _ := x.rate.span(1)
 		x.hold = e.now + ns + 1
 	}
+	e.schedule(id)
 }
 
 // Advance moves the clock on: throttles whose tokens came due enter the work list of
@@ -213,76 +219,4 @@ func (e *Engine) WakeAt() int64 {
 		return x.due
 	}
 	return math.MaxInt64
-}
-
-// Two heaps order throttles by the time at which they are to be looked at.
-const (
-	coming = 0 // tokens for those who wait
-	fading = 1 // nobody refers to it; to be forgotten
-)
-
-func (e *Engine) soonest(h uint8) *throttle {
-	if len(e.heaps[h]) == 0 {
-		return nil
-	}
-	return &e.throttles[e.heaps[h][0]]
-}
-
-func (e *Engine) inHeap(x *throttle, h uint8, due int64) {
-	if x.pos != 0 && x.heap != h {
-		e.unheap(x)
-	}
-	x.heap, x.due = h, due
-	if x.pos == 0 {
-		e.heaps[h] = append(e.heaps[h], e.counters[x.id].throttle)
-		x.pos = int32(len(e.heaps[h]))
-	}
-	e.fixHeap(h, int(x.pos)-1)
-}
-
-func (e *Engine) unheap(x *throttle) {
-	if x.pos == 0 {
-		return
-	}
-	q := e.heaps[x.heap]
-	i, last := int(x.pos)-1, len(q)-1
-	q[i] = q[last]
-	e.throttles[q[i]].pos = int32(i + 1)
-	e.heaps[x.heap] = q[:last]
-	x.pos = 0
-	if i < last {
-		e.fixHeap(x.heap, i)
-	}
-}
-
-func (e *Engine) before(a, b uint32) bool {
-	x, y := &e.throttles[a], &e.throttles[b]
-	return x.due < y.due || x.due == y.due && x.id < y.id
-}
-
-// fixHeap moves the entry at i to where it belongs.
-func (e *Engine) fixHeap(h uint8, i int) {
-	q := e.heaps[h]
-	swap := func(i, j int) {
-		q[i], q[j] = q[j], q[i]
-		e.throttles[q[i]].pos, e.throttles[q[j]].pos = int32(i+1), int32(j+1)
-	}
-	for i > 0 && e.before(q[i], q[(i-1)/2]) {
-		swap(i, (i-1)/2)
-		i = (i - 1) / 2
-	}
-	for {
-		c := 2*i + 1
-		if c >= len(q) {
-			return
-		}
-		if c+1 < len(q) && e.before(q[c+1], q[c]) {
-			c++
-		}
-		if !e.before(q[c], q[i]) {
-			return
-		}
-		swap(i, c)
-		i = c
-	}
 }

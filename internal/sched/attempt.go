@@ -19,6 +19,11 @@ func (m *Machine) attempted(ev *Attempted) {
 		return
 	}
 	m.takeBack(ch, h)
+	if !c.fruitful {
+		c.began = c.started // the first one pays for the opening
+	}
+	m.lanes.at(c.lane).takes(m.now - c.began)
+	c.began = m.now
 	c.served++
 	c.recipients += int32(m.size(p))
 	c.fruitful = true

@@ -84,7 +84,7 @@ func (m *Machine) rebound(ev *Rebound) {
 	switch {
 	case listed == 0:
 	case len(can) > 0:
-		m.sweep()
+		m.sweep(sweepHeirs)
 	case m.names.bindings[l.key.binding].gone:
 		m.emit(Log{Level: Warn, Subject: "binding " + ev.Binding, Text: "is gone, and no other can take its mail for " + ev.Domain})
 	}
@@ -128,21 +128,32 @@ func (m *Machine) heirs(l *lane, p *part) []Candidate {
 	return m.able
 }
 
-// sweep goes through all parts and gives those whose binding cannot send to others. While
-// one sweep goes on, one more is remembered: it serves all who asked meanwhile.
-func (m *Machine) sweep() {
-	if m.sweeping {
-		m.sweepAgain = true
+// sweepFor is what is to be done with all parts.
+type sweepFor uint8
+
+const (
+	sweepHeirs sweepFor = 1 << iota // those whose binding cannot send go to others
+	sweepTimes                      // expiry has changed
+)
+
+// sweep goes through all parts. While one sweep goes on the next one is remembered: it
+// serves all who asked meanwhile.
+func (m *Machine) sweep(what sweepFor) {
+	m.sweepNext |= what
+	if m.sweeping != 0 || m.sweepNext == 0 {
 		return
 	}
-	m.sweeping, m.sweepAgain = true, false
+	m.sweeping, m.sweepNext = m.sweepNext, 0
 	m.eachPart(func(h uint32, p *part) {
-		m.inherit(h, p)
-	}, func() {
-		m.sweeping = false
-		if m.sweepAgain {
-			m.sweep()
+		if m.sweeping&sweepTimes != 0 {
+			m.retime(h, p)
 		}
+		if m.sweeping&sweepHeirs != 0 {
+			m.inherit(h, p)
+		}
+	}, func() {
+		m.sweeping = 0
+		m.sweep(0)
 	})
 }
 

@@ -38,6 +38,9 @@ func (m *Machine) checkConns() error {
 		if c.state == 0 {
 			continue
 		}
+		if err := m.checkPaid(h, c); err != nil {
+			return err
+		}
 		if !c.permit.Held() {
 			return fmt.Errorf("connection %d has no permit", m.connID(h))
 		}
@@ -87,7 +90,7 @@ func (m *Machine) checkParts() error {
 		n := listed[m.queues.at(q).lane]
 		n[x.kind()]++
 		listed[m.queues.at(q).lane] = n
-		if x.timer == noTimer && (s == partWaiting || !x.owed) {
+		if x.timer == noTimer && (s == partWaiting || m.expiry(x) < neverTime) {
 			return fmt.Errorf("part %d in queue %d has no timer", p, q)
 		}
 		return nil
@@ -152,6 +155,9 @@ func (m *Machine) checkWaiters() error {
 			continue
 		}
 		l := m.lanes.at(q.lane)
+		if err := m.checkTokens(h, q, l); err != nil {
+			return err
+		}
 		id := m.limits.WaitsOn(limit.WaiterID(h))
 		if (id != 0) != (q.waitOn != 0) {
 			return fmt.Errorf("queue %d waits on counter %d, its engine says %d", h, q.waitOn, id)
@@ -180,7 +186,7 @@ func (m *Machine) checkWaiters() error {
 
 // checkBlocked: a queue that waits is blocked at every address it could go to.
 func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
-	if l.route == nil || l.route.asking {
+	if l.route == nil || l.route.asking || q.thirsty || m.wanted(q, l) <= int(q.serving) {
 		return nil
 	}
 	hosts := l.route.hosts
@@ -203,8 +209,15 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 			if m.closedGate(hosts[i].host, a.place) != 0 {
 				continue
 			}
-			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0, From: a.path[len(a.path)-1]}
-			if _, ok := m.limits.Check(m.now, a.path, nil, turn); ok {
+			if m.dryBeside(q, a) {
+				continue
+			}
+			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0}
+			if n := len(a.path); n > 0 {
+				turn.From = a.path[n-1]
+			}
+			tolls := m.openingTolls(a.fares, m.nextSize(q))
+			if _, ok := m.limits.Check(m.now, a.path, tolls, turn); ok {
 				b, d := m.laneNames(l)
 				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(a.path))
 			}

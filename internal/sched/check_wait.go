@@ -2,7 +2,8 @@ package sched
 
 import "fmt"
 
-// WaitAudit recounts how long queues have wanted connections, apart from what the
+// WaitAudit recounts how long queues have wanted connections, or tokens for those that they
+// have, apart from what the
 // machine books: whether a queue wants one is looked at after each step and holds until
 // the next. The zero WaitAudit is ready. For tests and the simulator.
 type WaitAudit struct {
@@ -48,7 +49,7 @@ func (m *Machine) AuditWaits(a *WaitAudit) error {
 		}
 		l := m.lanes.at(q.lane)
 		b, d := m.laneNames(l)
-		x.wants = q.ready.n > 0 && m.wanted(q, l) > int(serving[h])
+		x.wants = q.ready.n > 0 && (m.wanted(q, l) > int(serving[h]) || m.lacksTokens(q, l))
 		if booked := m.bookedTime(q); booked != x.wanted {
 			return fmt.Errorf("queue %s/%s has wanted connections for %d ns, its causes add up to %d ns: %v", d, b, x.wanted, booked, m.waited(m.now, q))
 		}
@@ -73,7 +74,7 @@ func (m *Machine) AuditWaits(a *WaitAudit) error {
 
 // idle reports whether no work is left over for the next step.
 func (m *Machine) idle() bool {
-	return !m.limits.Pending() && m.dirty.len() == 0 && m.waked.len() == 0 && m.strays.len() == 0 && m.roomy.len() == 0 && m.jobs.len() == 0 && m.urgent.len() == 0
+	return !m.limits.Pending() && m.limits.WakeAt() > m.now && m.dirty.len() == 0 && m.waked.len() == 0 && m.strays.len() == 0 && m.roomy.len() == 0 && m.jobs.len() == 0 && m.urgent.len() == 0
 }
 
 func (m *Machine) bookedTime(q *queue) int64 {

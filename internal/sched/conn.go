@@ -35,6 +35,7 @@ const (
 type conn struct {
 	permit     limit.Permit
 	started    int64
+	began      int64  // of the message in progress: when it was handed out, or the one before it ended
 	turn       int64  // when it began to serve its queue
 	queue      uint32 // that it serves: the permit is on that one's path
 	lane       uint32
@@ -47,6 +48,9 @@ type conn struct {
 	timer      uint32 // idle too long
 	gen        uint32
 	parts      [2]uint32
+	fares      []fare
+	paid       int32  // recipients of the next message, whose tokens are taken; 0: none are
+	paidAt     int64  // when they were
 	recalled   uint32 // the one of them that was asked back
 	credit     int32
 	delivered  int32 // transactions in which somebody was delivered to
@@ -102,6 +106,10 @@ func (m *Machine) settle(h uint32) {
 			m.retire(c, q)
 			break
 		}
+		if b, ok := m.pay(c, q, m.nextReady(q)); !ok {
+			m.parch(h, c, q, l, b)
+			return
+		}
 		m.give(h, m.nextReady(q))
 	}
 	if c.retiring {
@@ -121,7 +129,7 @@ func (m *Machine) settle(h uint32) {
 
 // mayTake reports whether the connection can be given a part as far as it is concerned.
 func (m *Machine) mayTake(c *conn, l *lane) bool {
-	if c.credit <= 0 || !m.gap(c) {
+	if c.credit <= 0 || !m.gap(c) || c.held > 0 && c.metered() {
 		return false
 	}
 	most := l.policy.MaxDeliveriesPerConnection
@@ -171,6 +179,7 @@ func (m *Machine) turnOver(c *conn) bool {
 // retire makes the connection take no further part; its queue may want another one.
 func (m *Machine) retire(c *conn, q *queue) {
 	c.retiring = true
+	m.unpay(c)
 	m.touch(c.queue)
 	m.limits.Busy(&c.permit)
 	m.limits.Leave(&c.permit)
@@ -186,6 +195,9 @@ func (m *Machine) give(h, part uint32) {
 	p.state, p.conn = partFlying, h
 	if q.flying++; q.ready.n == 0 && q.cause != noCause {
 		m.touch(p.queue) // it wants no connection any more
+	}
+	if c.held == 0 {
+		c.began = m.now
 	}
 	c.parts[c.held] = part
 	c.held++
@@ -325,12 +337,16 @@ func (m *Machine) returned(ev Returned) {
 	if !ok || !live || p.conn != ch {
 		return
 	}
+	if !ev.Sent {
+		m.unspend(m.conns.at(ch), h)
+	}
 	wanted := c.recalled == h
 	m.takeBack(ch, h)
 	m.putBack(h)
 	if q := m.queues.at(c.queue); wanted {
 		c.credit++ // its room is free again
-		m.handOut(q, m.lanes.at(c.lane))
+		m.handOut(c.queue, q, m.lanes.at(c.lane), 0)
+		m.touch(c.queue)
 	}
 	m.settle(ch)
 }
@@ -363,6 +379,7 @@ func (m *Machine) closed(ev *Closed) {
 	}
 	m.ended(h, c, ev.Class, ev.Reply)
 	m.limits.Return(&c.permit)
+	m.releaseFares(c.fares)
 	q.conns--
 	if c.opened {
 		m.hosts.at(c.host).open--

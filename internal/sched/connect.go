@@ -38,18 +38,19 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 	}
 	turn := m.asks(h, from)
 	hosts := l.route.hosts
+	n := m.nextSize(q)
 	m.missed = m.missed[:0]
 	for i := 0; i < len(hosts); {
 		j := i + 1
 		for j < len(hosts) && hosts[j].preference == hosts[i].preference {
 			j++
 		}
-		base, healthy := m.choose(l, hosts[i:j], turn)
+		base, healthy := m.choose(l, hosts[i:j], n, turn)
 		switch {
-		case healthy && m.takeOver(h, l, hosts[i:j], turn):
+		case healthy && m.takeOver(h, l, hosts[i:j], n, turn):
 			return
 		case len(m.cand) > 0:
-			m.dial(h, m.lightest(), turn)
+			m.dial(h, m.lightest(), n, turn)
 			return
 		case healthy:
 			m.await(h, base, turn)
@@ -63,10 +64,11 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 }
 
 // choose sorts the addresses of hosts with an equal preference into those that can be
-// had now (cand), the counters of those that are full (full), the gates of those that
+// had now (cand), the counters and throttles of those that are full (full), the gates of those that
 // are busy (shut), and those to which enough connections are being opened (crowds). base
-// is a counter that blocks whatever the host. healthy says that not all have failed.
-func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limit.Blocker, healthy bool) {
+// is a counter or throttle that blocks whatever the host. n is the recipients of the message
+// that is to go. healthy says that not all have failed.
+func (m *Machine) choose(l *lane, hosts []routeHost, n int32, turn limit.Turn) (base limit.Blocker, healthy bool) {
 	m.cand, m.full, m.shut, m.crowds = m.cand[:0], m.full[:0], m.shut[:0], m.crowds[:0]
 	m.way = nil
 	probed := m.prober(hosts)
@@ -89,7 +91,11 @@ func (m *Machine) choose(l *lane, hosts []routeHost, turn limit.Turn) (base limi
 				}
 				break
 			}
-			b, ok := m.limits.Check(m.now, a.path, nil, turn)
+			if b, lacks := m.dryAt(a.fares); lacks {
+				m.full = append(m.full, b)
+				continue
+			}
+			b, ok := m.limits.Check(m.now, a.path, m.openingTolls(a.fares, n), turn)
 			if !ok && m.way == nil {
 				m.way = a.path
 			}
@@ -117,13 +123,9 @@ func (m *Machine) closedGate(host, place uint32) uint32 {
 	return 0
 }
 
+// isOwn reports whether a counter or throttle is the host's own.
 func isOwn(a *routeAddr, id limit.CounterID) bool {
-	for _, c := range a.path[:a.own] {
-		if c == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(a.path[:a.own], id) || slices.ContainsFunc(a.fares, func(f fare) bool { return f.own && f.grant == id })
 }
 
 // failedUntil is how long an address is left alone by those with the given TLS needs.
@@ -153,7 +155,7 @@ func (m *Machine) lightest() choice {
 }
 
 // dial takes the permit and opens the connection.
-func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
+func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	q := m.queues.at(h)
 	l := m.lanes.at(q.lane)
 	ch := m.conns.alloc()
@@ -162,12 +164,15 @@ func (m *Machine) dial(h uint32, x choice, turn limit.Turn) {
 		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
 		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls,
 	}
-	if b, ok := m.limits.Acquire(m.now, &c.permit, x.addr.path, nil, turn); !ok {
+	tolls := m.openingTolls(x.addr.fares, n)
+	if b, ok := m.limits.Acquire(m.now, &c.permit, x.addr.path, tolls, turn); !ok {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
 	m.noteWait(q)
 	m.endWait(h, q)
 	m.granted(x.addr.path)
+	m.grantedTolls(tolls)
+	m.ride(c, x.addr.fares, n)
 	p := m.places.at(c.place)
 	if c.tls == TLSIfAvailable && p.noTLS > m.now {
 		c.tls = TLSNo
@@ -215,8 +220,7 @@ func (m *Machine) await(h uint32, base limit.Blocker, turn limit.Turn) {
 		m.limits.Cancel(turn.Waiter)
 		return
 	}
-	m.limits.Park(m.now, turn, m.way, m.full...)
-	q.waitOn = m.limits.WaitsOn(turn.Waiter)
+	m.park(q, turn)
 	for _, b := range m.full {
 		m.yield(b.Counter)
 	}

@@ -21,7 +21,8 @@
 //	S3  finishing comes last, so a crash can repeat a delivery, never lose one
 //	S4  a permit exists from before the first SYN until Closed: the receiver has let go
 //	S5  recovery replays the spool as Submitted events; no recovered message expires
-//	    without one attempt after recovery
+//	    without one attempt after recovery, unless none comes about for as long as a message
+//	    lives: a message that nothing moves ends too
 //	S6  a connection gets a further part only when the outcome before last has been
 //	    written (Stored); so a crash repeats at most two messages a connection
 //	S7  when outcomes cannot be written, no further part is handed out

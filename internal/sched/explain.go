@@ -90,6 +90,7 @@ func (m *Machine) pathView(now int64, q *queue, l *lane) []CounterView {
 	}
 	if from < to {
 		add(l.route.addrs[from].path)
+		out = m.fareViews(now, q, l.route.addrs[from].fares, out)
 	}
 	return out
 }
@@ -147,11 +148,14 @@ func (m *Machine) policyPath(now int64, l *lane) []CounterView {
 		}
 		out = append(out, v)
 	}
-	return out
+	return m.policyFares(now, l.policy.Throttles, names, out)
 }
 
 // counterView shows a counter, without regard to who asks.
 func (m *Machine) counterView(now int64, id limit.CounterID, since int64) CounterView {
+	if m.meta[id].throttle != nil {
+		return m.throttleView(now, id, since)
+	}
 	s, k, x := m.limits.State(id), m.limits.Key(id), m.meta[id].limit
 	return CounterView{
 		Option: k.Option, Key: k.String(), Use: s.Used, Limit: s.Limit, Waiters: s.Waiters, Reserve: s.Reserve,
@@ -253,6 +257,9 @@ func (m *Machine) estimate(now int64, h uint32, next int64) *Estimate {
 	case q.cause == noCause:
 		return nil
 	case q.waitOn != 0 && !m.held && !m.stopping:
+		if m.meta[q.waitOn].throttle != nil {
+			return m.tokenEstimate(now, h, q)
+		}
 		return m.counterEstimate(now, h, q.waitOn)
 	case next > now:
 		return &Estimate{Seconds: seconds(next - now), AtTime: next, Basis: "the end of the pause"}

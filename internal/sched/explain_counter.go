@@ -18,6 +18,9 @@ func (m *Machine) ExplainCounter(now int64, name string, n int) (CounterExplanat
 		return CounterExplanation{}, false
 	}
 	now = max(now, m.now)
+	if m.meta[id].throttle != nil {
+		id = m.behind(now, id)
+	}
 	x := CounterExplanation{CounterView: m.counterView(now, id, 0)}
 	for _, w := range m.limits.Waiters(id, min(n, pageRows)) {
 		q := m.queues.at(uint32(w))

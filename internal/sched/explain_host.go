@@ -142,13 +142,15 @@ func (m *Machine) hostExplanation(now int64, h uint32) HostExplanation {
 	}
 	if x.policy != nil {
 		add(x.policy.Limits, nil)
+		v.Path = m.policyFares(now, x.policy.Throttles, names, v.Path)
 	}
 	for i, a := range x.addresses() {
 		if i == pageRows/8 {
 			break
 		}
 		p := placeKey{host: x.key.host, addr: a}
-		add(x.known[a], &p)
+		add(x.known[a].limits, &p)
+		v.Path = m.policyFares(now, x.known[a].throttles, names, v.Path)
 		v.Addresses = append(v.Addresses, m.addressView(now, placeKey{x.key.host, a, x.port}))
 	}
 	return v

@@ -118,6 +118,9 @@ func (m *Machine) shutGate(h, conn uint32, c *conn, reply mail.Reply) {
 	g.reply, g.armed = reply, m.now
 	if g.host != 0 {
 		g.bears = m.hosts.at(g.host).open
+		if c.opened && !c.fruitful {
+			g.bears-- // itself has been of no use
+		}
 	}
 	g.until = onTick(m.now + m.jitter(backoff(firstPause, longPause, g.level)))
 	m.wheel.cancel(&g.timer)

@@ -36,9 +36,9 @@ type placeKey struct {
 type host struct {
 	key    hostKey
 	policy *policy.Host
-	// known holds every address seen in an answer, with the limits that address labels give
-	// it: the answers for two domains may name different addresses of one host.
-	known      map[netip.Addr][]policy.Limit
+	// known holds every address seen in an answer, with what address labels give it: the
+	// answers for two domains may name different addresses of one host.
+	known      map[netip.Addr]labels
 	generation uint64
 	gate       uint32    // too many connections, says the receiver
 	family     [2]uint32 // gates: no route to it, or no port, by IPv4, IPv6
@@ -51,6 +51,16 @@ type host struct {
 	crowd      fifo[gatePlace] // queues that wait until fewer are
 	waking     bool            // is in roomy
 	proven     bool            // connected to or delivered to since it was learned or an address of it failed
+}
+
+// labels is what address labels add to a host's limits and throttles.
+type labels struct {
+	limits    []policy.Limit
+	throttles []policy.Throttle
+}
+
+func labelsOf(p *policy.Host, a netip.Addr) labels {
+	return labels{p.Addresses[a], p.AddressThrottles[a]}
 }
 
 type hostKey struct {
@@ -153,10 +163,10 @@ const maxKnown = 4096
 func (h *host) learn(x *RouteHost, generation uint64) {
 	h.policy, h.generation = x.Policy, generation
 	if h.known == nil || len(h.known) > maxKnown {
-		h.known = make(map[netip.Addr][]policy.Limit, len(x.Addresses))
+		h.known = make(map[netip.Addr]labels, len(x.Addresses))
 	}
 	for _, a := range x.Addresses {
-		h.known[a] = x.Policy.Addresses[a]
+		h.known[a] = labelsOf(x.Policy, a)
 	}
 }
 
@@ -164,7 +174,7 @@ func (h *host) learn(x *RouteHost, generation uint64) {
 func (h *host) renew(p *policy.Host, generation uint64) {
 	h.policy, h.generation = p, generation
 	for a := range h.known { // each is set by itself: the order does not matter
-		h.known[a] = p.Addresses[a]
+		h.known[a] = labelsOf(p, a)
 	}
 }
 

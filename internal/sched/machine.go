@@ -87,9 +87,10 @@ type Machine struct {
 	suspensions []suspension
 	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
 	able        []Candidate  // what heirs found last
-	sweeping    bool
-	sweepAgain  bool
-	sick        bool // the spool cannot write
+	sweeping    sweepFor     // what a sweep over all parts is under way for, and
+	sweepNext   sweepFor     // the next one
+	recovered   int64        // when the last recovered message came
+	sick        bool         // the spool cannot write
 	stopping    bool
 	held        bool // hand-outs are held back by sick or by the backlog
 
@@ -97,9 +98,15 @@ type Machine struct {
 	cand   []choice
 	full   []limit.Blocker   // of hosts that are full
 	way    []limit.CounterID // path of the first address that is blocked
-	shut   []uint32          // gates of hosts that are busy
-	missed []uint32          // addresses that have failed
-	crowds []uint32          // hosts to which enough connections are being opened
+	tolls  []limit.Toll
+	shut   []uint32 // gates of hosts that are busy
+	missed []uint32 // addresses that have failed
+	crowds []uint32 // hosts to which enough connections are being opened
+
+	// While a queue is looked at.
+	turn    limit.CounterID // the throttle whose turn it has
+	handing uint32          // the queue, while it hands out
+	dry     []dryConn       // its open connections that lack tokens
 
 	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
 	spareAt                                                     func(h uint32) (prev, next *uint32)

@@ -106,13 +106,14 @@ func (m *Machine) passTo(h uint32, c *conn, to uint32, from limit.CounterID) (v 
 	if to == c.queue {
 		turn.Poor = q.conns == 1 // it would hold nothing if this one ended
 	}
-	if b, ok := m.limits.CheckPass(m.now, &c.permit, a.path, nil, turn); !ok {
+	n := m.nextSize(q)
+	if b, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.grantTolls(a.fares, n, 0), turn); !ok {
 		return stays, broader(a.path, b.Counter, from)
 	}
 	if c.credit <= 0 || !m.gap(c) {
 		return soon, false
 	}
-	m.adopt(h, to, a, turn)
+	m.adopt(h, to, a, n, turn)
 	return passed, false
 }
 
@@ -197,13 +198,17 @@ func (m *Machine) bears(c *conn, l *lane, q *queue) bool {
 }
 
 // adopt moves a connection that holds no part to another queue, and gives it parts of
-// that queue.
-func (m *Machine) adopt(h, to uint32, a *routeAddr, turn limit.Turn) {
+// that queue: the next one has n recipients, and its tokens are taken with the permit.
+func (m *Machine) adopt(h, to uint32, a *routeAddr, n int32, turn limit.Turn) {
 	c := m.conns.at(h)
 	m.unlist(h, c)
-	if b, ok := m.limits.Pass(m.now, &c.permit, a.path, nil, turn); !ok {
+	m.unpay(c)
+	tolls := m.grantTolls(a.fares, n, 0)
+	if b, ok := m.limits.Pass(m.now, &c.permit, a.path, tolls, turn); !ok {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
+	m.grantedTolls(tolls)
+	m.ride(c, a.fares, n)
 	m.wheel.cancel(&c.timer)
 	c.bides = false
 	was := *c
@@ -233,21 +238,21 @@ func (m *Machine) adopt(h, to uint32, a *routeAddr, turn limit.Turn) {
 
 // takeOver gives the queue an idle connection of another one to one of these hosts, all
 // of the same preference, and reports whether it did.
-func (m *Machine) takeOver(h uint32, l *lane, hosts []routeHost, turn limit.Turn) bool {
+func (m *Machine) takeOver(h uint32, l *lane, hosts []routeHost, n int32, turn limit.Turn) bool {
 	for i := range hosts {
 		x := m.hosts.at(hosts[i].host)
 		if x.idle.n == 0 || m.lined(x) {
 			continue
 		}
-		for n, ch := 0, x.idle.tail; ch != 0 && n < lookAt; n, ch = n+1, m.conns.at(ch).over {
+		for i, ch := 0, x.idle.tail; ch != 0 && i < lookAt; i, ch = i+1, m.conns.at(ch).over {
 			m.visits--
 			c := m.conns.at(ch)
 			a := m.leadsTo(c, l)
 			if a == nil || c.queue == h || !m.bears(c, l, m.queues.at(h)) || c.credit <= 0 || !m.gap(c) {
 				continue
 			}
-			if _, ok := m.limits.CheckPass(m.now, &c.permit, a.path, nil, turn); ok {
-				m.adopt(ch, h, a, turn)
+			if _, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.grantTolls(a.fares, n, 0), turn); ok {
+				m.adopt(ch, h, a, n, turn)
 				return true
 			}
 		}

@@ -104,6 +104,7 @@ type lane struct {
 	unext      uint32
 	open       list   // its connections
 	timer      uint32 // a pause of resolving is over
+	service    int64  // ns that a message takes, a running mean; 0: not known yet
 	conns      int32
 	suspended  bool     // by an operator or the configuration
 	listed     [2]int32 // parts in its queues: those that named the binding, those that came by the group

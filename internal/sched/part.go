@@ -37,7 +37,7 @@ type part struct {
 	first, n   uint16 // the first run
 	attempts   uint16
 	state      partState
-	owed       bool // recovered: it does not expire before one attempt (S5)
+	owed       bool // recovered: it does not expire before one attempt, if that can be had (S5)
 	grouped    bool // its binding was chosen from a group: others of that may take over
 	rebound    bool // its binding is not the one it was accepted with, or may not be
 }
@@ -142,11 +142,12 @@ func (m *Machine) size(p *part) int {
 
 // expiry is when the part's message expires for it.
 func (m *Machine) expiry(p *part) int64 {
-	if p.owed {
-		return neverTime
-	}
 	e := m.lanes.at(m.queues.at(p.queue).lane).policy.Expiration
-	return min(m.messages.at(p.msg).received+int64(e), neverTime)
+	from := m.messages.at(p.msg).received
+	if p.owed { // an attempt, unless none comes about for as long again
+		from = max(from, m.recovered)
+	}
+	return min(from+int64(e), neverTime)
 }
 
 // enter puts a part that is in no list into its queue: to wait until it is due, or to
@@ -205,11 +206,26 @@ func (m *Machine) leave(h uint32) {
 func (m *Machine) partDue(h uint32) {
 	p := m.parts.at(h)
 	p.timer = noTimer
-	if m.now >= m.expiry(p) {
+	switch at := m.expiry(p); {
+	case m.now >= at:
 		m.leave(h)
 		m.expire(h)
-		return
+	case p.state == partReady: // its expiry has moved; its place stays
+		p.timer = m.wheel.set(at, timerPart, h)
+	default:
+		m.leave(h)
+		m.enter(h, false)
 	}
-	m.leave(h)
-	m.enter(h, false)
+}
+
+// retime sets the timer of a part whose lane has another message_expiration now.
+func (m *Machine) retime(h uint32, p *part) {
+	at := m.expiry(p)
+	if p.state == partWaiting {
+		at = min(at, p.due)
+	}
+	m.wheel.cancel(&p.timer)
+	if at < neverTime {
+		p.timer = m.wheel.set(at, timerPart, h)
+	}
 }

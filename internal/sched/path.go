@@ -12,7 +12,8 @@ const openFilesOption = "open_files"
 
 // counterMeta is what the machine knows of a counter beside its engine.
 type counterMeta struct {
-	limit      *policy.Limit // that set its ceiling
+	limit      *policy.Limit    // that set its ceiling
+	throttle   *policy.Throttle // that set its rate; nil: it counts connections that are open
 	generation uint64
 	cause      uint32 // that it blocks (wait.go), if anybody has waited on it
 	grants     meter  // of connections, or of tokens
@@ -69,7 +70,7 @@ func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own
 		path = append(path, id)
 	}
 	if hs.policy != nil {
-		at := hs.known[pl.key.addr]
+		at := hs.known[pl.key.addr].limits
 		for i := range at {
 			add(&at[i], hs.generation)
 		}

@@ -32,6 +32,7 @@ type queue struct {
 	last       *mail.Reply
 	waits      *waits
 	dirty      bool
+	thirsty    bool  // waits for tokens of open connections; that it could open more has not been looked at
 	gated      bool  // waits for a gate
 	before     uint8 // which cause that is
 	leaning    bool  // nothing new can be opened: it leans on the connections it has, whose next event brings it on
@@ -52,6 +53,7 @@ func (q *queue) remember(r mail.Reply) {
 func (m *Machine) kick(h uint32, from limit.CounterID) {
 	if m.queues.at(h).lane != 0 {
 		m.move(h, from)
+		m.turn, m.dry = 0, m.dry[:0]
 		m.book(h)
 	}
 }
@@ -65,7 +67,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	}
 	l := m.lanes.at(q.lane)
 	q.leaning = false
-	m.handOut(q, l)
+	from = m.handOut(h, q, l, from)
 	switch {
 	case q.ready.n == 0, m.stopping, m.held:
 		m.unwait(h)
@@ -73,21 +75,28 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	case m.stuck(l):
 		m.unwait(h)
 		return
-	case m.wanted(q, l) <= int(q.serving):
-		m.unwait(h)
+	case m.dryAll(), m.wanted(q, l) <= int(q.serving):
+		m.thirst(h)
 		return
-	case from == 0 && (q.waitOn != 0 || q.gated):
+	case from == 0 && m.inLine(h) && (q.waitOn != 0 && !q.thirsty || q.gated):
 		return // it has its place in line already
-	case !m.routed(q.lane, l):
-		m.unwait(h)
-		return
 	}
-	if l.route.class != mail.ClassDelivered {
-		m.unwait(h)
+	if q.waitOn != 0 || q.gated {
+		m.unwait(h) // whether it can open more is looked at anew
+	}
+	switch {
+	case !m.routed(q.lane, l):
+		m.thirst(h)
+		return
+	case l.route.class != mail.ClassDelivered:
+		m.thirst(h)
 		m.failHead(h, l.route.class, l.route.reply)
 		return
 	}
 	m.connect(h, from)
+	if len(m.dry) > 0 && q.waitOn == 0 { // it waits for no counter: still its connections need tokens
+		m.thirst(h)
+	}
 }
 
 // failHead concludes the next ready part without a connection, and comes back for
@@ -115,7 +124,7 @@ func (m *Machine) wanted(q *queue, l *lane) int {
 	if w == most && n > most {
 		w++
 	}
-	return w
+	return min(w, l.busy())
 }
 
 func ramp(q, most int, k float64) int {
@@ -136,20 +145,31 @@ func (m *Machine) stuck(l *lane) bool {
 	return true
 }
 
-// handOut gives ready parts to open connections: idle ones first.
-func (m *Machine) handOut(q *queue, l *lane) {
-	for !m.held && !l.suspended && q.ready.n > 0 && (q.idle.n > 0 || q.ahead.n > 0) && m.visits > 0 {
-		ch := q.idle.tail // the one that was busy last: the others may end
+// handOut gives ready parts to open connections: idle ones first. from is the counter or
+// throttle whose turn the queue has; what is left of the turn is returned.
+func (m *Machine) handOut(h uint32, q *queue, l *lane, from limit.CounterID) limit.CounterID {
+	m.dry, m.handing, m.turn = m.dry[:0], h, 0
+	tokens := from != 0 && m.meta[from].throttle != nil
+	if tokens {
+		m.turn = from
+	}
+	for !m.held && !l.suspended && q.ready.n > 0 && m.visits > 0 {
+		ch := m.nextTaker(q)
 		if ch == 0 {
-			ch = q.ahead.head
+			break
 		}
-		before := q.ready.n
+		before, dry := q.ready.n, len(m.dry)
 		m.settle(ch)
-		if q.ready.n == before && (q.idle.tail == ch || q.ahead.head == ch) {
-			return
+		if q.ready.n == before && len(m.dry) == dry && (q.idle.tail == ch || q.ahead.head == ch) {
+			break
 		}
 		m.visits--
 	}
+	m.handing = 0
+	if tokens {
+		return m.turn
+	}
+	return from
 }
 
 // unwait takes the queue out of all lines.
@@ -161,7 +181,7 @@ func (m *Machine) unwait(h uint32) {
 
 // noteWait notes that the queue stands in no line any more.
 func (m *Machine) noteWait(q *queue) {
-	q.waitOn = 0
+	q.waitOn, q.thirsty = 0, false
 	if q.gated {
 		q.gated = false
 		q.epoch++

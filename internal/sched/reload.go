@@ -47,6 +47,9 @@ func (m *Machine) lowerQueue(x *QueuePolicy, generation uint64) {
 	for i := range x.Policy.Limits {
 		m.lower(&x.Policy.Limits[i], keyOf(&x.Policy.Limits[i], names, "", nil), generation)
 	}
+	for i := range x.Policy.Throttles {
+		m.slow(&x.Policy.Throttles[i], throttleKey(&x.Policy.Throttles[i], names, "", nil), generation)
+	}
 }
 
 func (m *Machine) lowerHost(x *HostPolicy, generation uint64) {
@@ -57,6 +60,9 @@ func (m *Machine) lowerHost(x *HostPolicy, generation uint64) {
 	names := laneText{binding: x.Binding, group: m.names.bindings[m.hosts.at(h).key.binding].group}
 	for i := range x.Policy.Limits {
 		m.lower(&x.Policy.Limits[i], keyOf(&x.Policy.Limits[i], names, x.Host, nil), generation)
+	}
+	for i := range x.Policy.Throttles {
+		m.slow(&x.Policy.Throttles[i], throttleKey(&x.Policy.Throttles[i], names, x.Host, nil), generation)
 	}
 }
 
@@ -126,6 +132,9 @@ func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 	if l.route != nil && !sameWay(l.policy, p) {
 		l.route.until = 0 // where its mail goes is asked again
 	}
+	if p.Expiration != l.policy.Expiration {
+		m.sweep(sweepTimes)
+	}
 	l.policy, l.generation = p, generation
 	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
@@ -146,5 +155,6 @@ func (m *Machine) renewConn(h uint32, c *conn) {
 	path, _ := m.path(m.lanes.at(c.lane), c.host, c.place)
 	m.limits.Move(&c.permit, path)
 	m.releasePath(path)
+	m.setFares(c)
 	m.settle(h)
 }

@@ -16,8 +16,9 @@ type laneRoute struct {
 	until   int64
 	asked   uint64 // generation under which Resolve was emitted
 	reply   mail.Reply
-	most    int // smallest limit on the widest path; limit.Unlimited: none
-	trouble int // answers in a row without a resolver
+	most    int     // smallest limit on the widest path; limit.Unlimited: none
+	pace    float64 // messages a second that the rates let through; 0: any number
+	trouble int     // answers in a row without a resolver
 	class   mail.Class
 	known   bool
 	asking  bool
@@ -37,6 +38,7 @@ type routeAddr struct {
 	place uint32
 	own   int // so many counters of the path are the host's own
 	path  []limit.CounterID
+	fares []fare
 }
 
 // routed reports whether the lane has a route, good or bad, and asks for one if not.
@@ -179,12 +181,15 @@ func (m *Machine) setPaths(l *lane) {
 		rh := &r.hosts[i]
 		for k := rh.from; k < rh.to; k++ {
 			a := &r.addrs[k]
-			old := a.path
+			old, fares := a.path, a.fares
 			a.path, a.own = m.path(l, rh.host, a.place)
+			a.fares = m.fares(l, rh.host, a.place)
 			r.most = widest(r.most, m.narrowest(a.path))
 			m.releasePath(old)
+			m.releaseFares(fares)
 		}
 	}
+	r.pace = m.pace(r)
 }
 
 func widest(a, b int) int {
@@ -217,6 +222,7 @@ func (m *Machine) freeRoute(r *laneRoute) {
 	}
 	for i := range r.addrs {
 		m.releasePath(r.addrs[i].path)
+		m.releaseFares(r.addrs[i].fares)
 		m.usePlace(r.addrs[i].place, -1)
 	}
 }

@@ -12,6 +12,9 @@ const delayAfter = int64(4 * time.Hour)
 
 func (m *Machine) submit(ev *Submitted) {
 	received := min(ev.Received, m.now)
+	if ev.Recovered {
+		m.recovered = m.now
+	}
 	h := m.messages.alloc()
 	*m.messages.at(h) = message{
 		id: ev.Message, received: received, job: m.joinJob(ev.Job), priority: ev.Priority,

@@ -60,7 +60,7 @@ func (w *World) gauges(c *conn, act string) []gauge {
 	if w.conf != nil {
 		return w.conf.root.gauges(c.whose(), act)
 	}
-	return nil
+	return w.rules.gauges(w.bindingOf(c.Binding), c.whose(), act)
 }
 
 // configure puts a configuration into force, by a reload if the machine runs.

@@ -22,6 +22,7 @@ type rule struct {
 // rules is the configuration of a world.
 type rules struct {
 	limits  []rule
+	rates   []rateRule
 	tenants map[string]int
 	files   int // open-file limit on connections; 0: none
 	tune    func(*policy.Queue)
@@ -109,7 +110,7 @@ func (r *rules) queue(b *binding, domain string) *policy.Queue {
 		return q
 	}
 	q := &policy.Queue{
-		Group: b.group, Limits: sorted(r.find(b, domain, "")), Ramp: 0.30,
+		Group: b.group, Limits: sorted(r.find(b, domain, "")), Throttles: r.throttles(domainTargets(b, domain)...), Ramp: 0.30,
 		Retry:      policy.RetrySchedule{Steps: []time.Duration{20 * time.Minute}, Doubling: true, Max: 12 * time.Hour},
 		Expiration: 5 * 24 * time.Hour, MaxRetries: -1,
 		MaxRecipientsPerBatch: 100, IdleTimeout: 5 * time.Second, MaxMXHosts: 5, MaxAddressesPerHost: 2,
@@ -148,7 +149,13 @@ func (r *rules) host(b *binding, x *Receiver) *policy.Host {
 	if h := r.hosts[id]; h != nil {
 		return h
 	}
-	h := &policy.Host{Addresses: map[netip.Addr][]policy.Limit{}}
+	h := &policy.Host{Addresses: map[netip.Addr][]policy.Limit{}, Throttles: r.throttles("host:" + x.Host)}
+	if at := r.throttles("address:" + x.Host); at != nil {
+		h.AddressThrottles = map[netip.Addr][]policy.Throttle{}
+		for _, a := range x.Addresses {
+			h.AddressThrottles[a] = at
+		}
+	}
 	for _, l := range r.find(b, "", x.Host) {
 		if l.Origin.Stanza == "*" {
 			continue

@@ -21,6 +21,7 @@ import (
 //	seed 7
 //	limit max_outbound_connections one.test 8        targets: *, DOMAIN, host:H, address:H, binding:B, group:G, group:G/DOMAIN
 //	limit server_max_outbound_connections * 100 reserve 10
+//	rate max_message_rate one.test 50/h,burst=2      targets as above; unlimited
 //	files 50                                         the open-file limit
 //	binding ip-1 group pool weight 2
 //	remove ip-1                                      a reload drops it
@@ -84,6 +85,8 @@ func (w *World) sentence(words []string, line int) error {
 			reserve = s.number()
 		}
 		w.Limit(option, target, most, reserve, line)
+	case "rate":
+		w.sayRate(s, line)
 	case "files":
 		w.rules.files = s.number()
 		w.Reload()

@@ -242,6 +242,7 @@ func (c *ServerConn) startTLS(args []byte) error {
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
+	c.writeBy = time.Time{}
 	state := conn.ConnectionState()
 	c.conn, c.tls = conn, &state
 	c.helo, c.esmtp, c.enhanced, c.login = "", false, false, ""

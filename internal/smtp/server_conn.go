@@ -70,6 +70,7 @@ type ServerConn struct {
 	until     time.Time   // when the command that is awaited must be there; zero: not yet set
 	transfer  time.Time   // when the transfer of content began to wait; zero: not yet
 	received  int64       // octets of it
+	writeBy   time.Time   // deadline of writes in force; zero: none
 	inContent atomic.Bool // content is being read: a Shutdown does not disturb
 }
 
@@ -295,7 +296,7 @@ func (c *ServerConn) Flush() error {
 		c.out = c.out[:0]
 		return errHangUp
 	}
-	err := c.conn.SetWriteDeadline(time.Now().Add(c.cfg.WriteTimeout))
+	err := c.limitWrite()
 	if err == nil {
 		_, err = c.conn.Write(c.out)
 	}
@@ -306,6 +307,18 @@ func (c *ServerConn) Flush() error {
 	}
 	c.writeOK = err == nil
 	return err
+}
+
+// limitWrite sees that the write that is about to begin ends within WriteTimeout. A
+// deadline that leaves all but a hundredth of it stays in force: setting one costs more
+// than looking at the clock, and busy sessions write thousands of replies a second.
+func (c *ServerConn) limitWrite() error {
+	now := time.Now()
+	if left := c.writeBy.Sub(now); left <= c.cfg.WriteTimeout && left > c.cfg.WriteTimeout-c.cfg.WriteTimeout/100 {
+		return nil
+	}
+	c.writeBy = now.Add(c.cfg.WriteTimeout)
+	return c.conn.SetWriteDeadline(c.writeBy)
 }
 
 // reply sends one reply. An error means that the session is over.

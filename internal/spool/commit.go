@@ -2,7 +2,6 @@ package spool
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -71,6 +70,9 @@ type writer struct {
 	oldest   time.Time
 	finished []finishedID
 
+	usual    float64       // ops of a round, on average
+	syncTime time.Duration // likewise
+
 	trouble  error // not nil: nothing can be written until retry
 	full     error // not nil: messages are refused
 	retry    time.Time
@@ -89,13 +91,13 @@ func (w *writer) run() {
 	for {
 		select {
 		case <-w.d.wake:
-			// Whoever is about to store something comes first: one sync for all of them.
-			runtime.Gosched()
+			w.gather()
 		case <-timer.C:
 		}
 		w.tick()
 		closing := false
 		ops, closing = w.d.take(ops)
+		w.observeRound(len(ops))
 		w.commit(ops)
 		if closing {
 			w.end()
@@ -289,9 +291,14 @@ func (w *writer) write() error {
 }
 
 func (w *writer) sync() error {
+	if err := w.writeAhead(); err != nil {
+		return err
+	}
+	begin := time.Now()
 	if err := w.active.file.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", w.active.name, err)
 	}
+	w.observeSync(time.Since(begin))
 	w.d.syncs.Add(1)
 	return nil
 }

@@ -237,10 +237,10 @@ func (c *compactor) free(s *segment) (bool, error) {
 	reuse := !s.spoiled && !s.gone && s.size == d.opt.SegmentSize && len(d.spares) < maxSpares &&
 		(len(d.spares) == 0 || d.disk-s.size <= d.bound())
 	d.spareSeq++
-	spare := path.Join(d.dir, fmt.Sprintf("%08x%s", d.spareSeq, spareSuffix))
+	name := path.Join(d.dir, fmt.Sprintf("%08x%s", d.spareSeq, spareSuffix))
 	d.mu.Unlock()
 
-	if err := c.giveBack(s, reuse, spare); err != nil {
+	if err := c.giveBack(s, reuse, name); err != nil {
 		c.retry[s.epoch] = time.Now().Add(maxBackoff)
 		return false, fmt.Errorf("free %s: %w", s.name, err)
 	}
@@ -250,7 +250,7 @@ func (c *compactor) free(s *segment) (bool, error) {
 	delete(c.retry, s.epoch)
 	d.cat.doomed--
 	if reuse {
-		d.spares = append(d.spares, spare)
+		d.spares = append(d.spares, spare{name, max(s.written, s.end)})
 	} else {
 		d.disk -= s.size
 	}

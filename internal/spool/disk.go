@@ -41,8 +41,8 @@ type Disk struct {
 
 	mu          sync.Mutex // after qmu, never before it
 	cat         *catalog
-	epoch       uint32   // the highest in use
-	spares      []string // files of SegmentSize, ready to become segments
+	epoch       uint32 // the highest in use
+	spares      []spare
 	spareSeq    uint32
 	disk        int64 // octets of all segments and spares
 	quarantined int

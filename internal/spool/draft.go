@@ -9,7 +9,7 @@ import (
 
 // headroom is left before the content for the prefix of Commit, so that both stand
 // together without being copied.
-const headroom = 1 << 10
+const headroom = 1 << 9
 
 // diskDraft is a message being received. Content beyond ChunkSize goes to the log at
 // once, in chunks.

@@ -57,7 +57,7 @@ func (d *Disk) adopt(name, number string) {
 	}
 	size, err := d.fs.Size(name)
 	if err == nil && size == d.opt.SegmentSize && len(d.spares) < maxSpares {
-		d.spares = append(d.spares, name)
+		d.spares = append(d.spares, spare{name: name})
 		d.disk += size
 		return
 	}

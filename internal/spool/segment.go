@@ -18,6 +18,9 @@ type segment struct {
 	file  vfs.File
 	size  int64 // octets of the file
 	end   int64 // octets of log in it
+	// written is how far the file's blocks were written to at some time; only the
+	// committer looks, and later the compactor.
+	written int64
 
 	live    int64
 	pins    int  // messages open on it
@@ -100,17 +103,17 @@ func (d *Disk) activate(need int64) (*segment, error) {
 	d.epoch++
 	s := &segment{epoch: d.epoch, mark: newMark(), active: true}
 	limits := d.limits()
-	spare := ""
+	var from spare
 	size := max(d.opt.SegmentSize, need+sealSize+int64(len(limits)+8)*40)
 	if size == d.opt.SegmentSize && len(d.spares) > 0 {
-		spare = d.spares[len(d.spares)-1]
+		from = d.spares[len(d.spares)-1]
 		d.spares = d.spares[:len(d.spares)-1]
 	}
 	d.mu.Unlock()
 
 	s.name = path.Join(d.dir, segmentName(s.epoch, s.mark))
-	s.size = size
-	if err := d.openNew(s, spare); err != nil {
+	s.size, s.written = size, from.written
+	if err := d.openNew(s, from.name); err != nil {
 		return nil, fmt.Errorf("new segment %s: %w", s.name, err)
 	}
 	head := appendSegmentHeader(nil, s, limits)
@@ -123,7 +126,7 @@ func (d *Disk) activate(need int64) (*segment, error) {
 	}
 	if err != nil {
 		s.file.Close()
-		if spare != "" {
+		if from.name != "" {
 			d.dropSpare(s.name)
 		} else {
 			_ = d.fs.Remove(s.name) // an empty segment: the next start removes it if this cannot
@@ -135,7 +138,7 @@ func (d *Disk) activate(need int64) (*segment, error) {
 	defer d.mu.Unlock()
 	d.cat.segments[s.epoch] = s
 	d.disk += s.size
-	if spare != "" {
+	if from.name != "" {
 		d.disk -= s.size // it was counted as a spare
 	}
 	return s, nil
@@ -190,6 +193,12 @@ func (d *Disk) limits() []limit {
 	return out
 }
 
+// spare is a file of SegmentSize, ready to become a segment.
+type spare struct {
+	name    string
+	written int64 // as in segment; 0 when it is not known
+}
+
 const (
 	spareSuffix = ".spare"
 	maxSpares   = 2
@@ -220,7 +229,7 @@ func (d *Disk) restock() error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.spares = append(d.spares, name)
+	d.spares = append(d.spares, spare{name: name})
 	d.disk += d.opt.SegmentSize
 	return nil
 }
