@@ -310,7 +310,7 @@ func (m *Machine) hangUp(h uint32, how CloseHow) {
 		m.retire(c, m.queues.at(c.queue))
 	}
 	m.wheel.cancel(&c.timer)
-	c.state = connClosing
+	c.state, c.bides = connClosing, false
 	m.emit(Close{Conn: m.connID(h), How: how})
 }
 
