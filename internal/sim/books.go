@@ -203,6 +203,7 @@ func (w *World) Crash(down time.Duration) {
 		w.letGo(w.conns[id])
 	}
 	clear(w.conns)
+	clear(w.told)
 	for _, id := range w.books.order {
 		if k := w.spool.live[id]; k != nil {
 			w.recover(id, k)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"net/netip"
 
 	"github.com/sluice-mta/sluice/internal/policy"
@@ -41,7 +42,7 @@ func (w *World) tenantWeights() map[string]int {
 // ceilings is what a connection counts on under the configuration that holds.
 func (w *World) ceilings(x whose) []ceiling {
 	if w.conf != nil {
-		return w.conf.root.ceilings(x)
+		return w.conf.root.ceilings(w.under(x))
 	}
 	return w.rules.ceilings(w.bindingOf(x.binding), x)
 }
@@ -58,7 +59,7 @@ func (w *World) standing(c *conn) standing {
 // gauges is the rates that an act of a connection falls under.
 func (w *World) gauges(c *conn, act string) []gauge {
 	if w.conf != nil {
-		return w.conf.root.gauges(c.whose(), act)
+		return w.conf.root.gauges(w.under(c.whose()), act)
 	}
 	return w.rules.gauges(w.bindingOf(c.Binding), c.whose(), act)
 }
@@ -73,7 +74,7 @@ func (w *World) configure(root *stanza) {
 	old := w.conf
 	w.conf = c
 	if old != nil {
-		w.was = old.root.ceilings
+		w.was = func(x whose) []ceiling { return old.root.ceilings(w.under(x)) }
 	}
 	snap := c.snapshot()
 	for _, b := range w.bindings { // each is set by itself: the order does not matter
@@ -100,7 +101,6 @@ func (w *World) reload() {
 	if w.m == nil {
 		return
 	}
-	w.referee.reload(w)
 	w.generation++
 	ev := sched.PolicyChanged{Generation: w.generation, Server: w.serverPolicy(), Tenants: w.tenantWeights()}
 	for cursor := ""; ; {
@@ -114,12 +114,15 @@ func (w *World) reload() {
 			case n.Host != "":
 				ev.Hosts = append(ev.Hosts, sched.HostPolicy{Binding: n.Binding, Host: n.Host, Policy: w.hostPolicy(n.Binding, w.receivers[n.Host], n.Addresses)})
 			default:
-				ev.Queues = append(ev.Queues, sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain, Policy: w.queuePolicy(n.Binding, n.Domain)})
+				q := w.requeue(&n)
+				ev.Queues = append(ev.Queues, q)
+				ev.Rerouted = ev.Rerouted || cmp.Or(q.Routing, n.Domain) != n.Routing
 			}
 		}
 		if cursor = next; cursor == "" {
 			break
 		}
 	}
+	w.referee.reload(w)
 	w.step(ev)
 }

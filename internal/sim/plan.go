@@ -111,7 +111,7 @@ type planner struct {
 	*Plan
 	*rand.Rand
 	bindings, domains, hosts []string
-	tenants                  []string
+	tenants, rollups         []string
 }
 
 // RandomPlan draws a world by its seed: bindings and groups, domains on shared hosts, a
@@ -125,7 +125,9 @@ func RandomPlan(seed uint64) *Plan {
 	p.drawDomains()
 	p.drawTenants()
 	p.drawOptions()
+	p.drawRollups()
 	p.drawLimits()
+	p.drawRates()
 	p.drawMail()
 	p.drawTrouble()
 	p.Conf.seal("")
@@ -252,7 +254,7 @@ func (p *planner) perch() perch {
 		}
 		return perch{in: in, kind: in.kind}
 	case 1, 2:
-		return perch{in, "domain", pick(p, p.domains)}
+		return perch{in, "domain", pick(p, append(slices.Clone(p.domains), p.rollups...))}
 	case 3:
 		return perch{in, "domain", pick(p, []string{`/\.one\.test$/`, `/^d[0-3]\./`, `/test/`})}
 	case 4:
@@ -295,6 +297,23 @@ func (p *planner) limitAt(x perch) *assign {
 	return &assign{option: option, n: most}
 }
 
+// drawRollups has domains counted together: by stanzas, by equal hosts, under one of them.
+func (p *planner) drawRollups() {
+	for i := range p.IntN(3) {
+		name := fmt.Sprintf("r%d.rollup", i)
+		mx := []string{pick(p, []string{"mx0*", "mx1*", "*.test", "mx*", "*x1*"}), pick(p, p.hosts)}
+		p.Conf.open("rollup", name).put("mx", &assign{option: "mx", list: mx})
+		p.rollups = append(p.rollups, name)
+	}
+	words := append([]string{"off", "auto", "auto"}, append(slices.Clone(p.rollups), p.domains[0])...)
+	for range p.IntN(3) {
+		x := p.perch()
+		if x.kind != "host" {
+			x.stanza().put("mx_rollup", &assign{option: "mx_rollup", word: pick(p, words)})
+		}
+	}
+}
+
 func (p *planner) inGroup(b *stanza) bool {
 	if b.kind != "binding" {
 		return false
@@ -314,6 +333,34 @@ func (p *planner) drawLimits() {
 	for range p.IntN(9) {
 		x := p.perch()
 		a := p.limitAt(x)
+		x.stanza().put(a.option, a)
+	}
+}
+
+// rateAt draws a rate that is valid at a place.
+func (p *planner) rateAt(x perch) *assign {
+	options := []string{
+		"outbound_throttle_connections", "outbound_throttle_messages", "max_connect_rate", "max_message_rate",
+		"cluster_outbound_throttle_connections", "cluster_outbound_throttle_messages",
+	}
+	if x.kind == "host" {
+		options = options[:2]
+	}
+	a := &assign{option: pick(p, options), rate: &rate{n: 1 + p.Int64N(20), per: time.Duration(1+p.Int64N(60)) * time.Second, burst: 1 + p.Int64N(4)}}
+	if p.IntN(8) == 0 {
+		a.rate.n = 0
+	}
+	return a
+}
+
+// drawRates draws rates in half of the worlds.
+func (p *planner) drawRates() {
+	if p.IntN(2) == 0 {
+		return
+	}
+	for range 1 + p.IntN(4) {
+		x := p.perch()
+		a := p.rateAt(x)
 		x.stanza().put(a.option, a)
 	}
 }
@@ -367,7 +414,7 @@ func (p *planner) drawTrouble() {
 func (p *planner) drawReloads() {
 	var paths []string
 	p.Conf.all(func(s *stanza) {
-		if s.kind != "tenant" {
+		if s.kind != "tenant" && s.kind != "rollup" {
 			paths = append(paths, s.path)
 		}
 	})
@@ -387,10 +434,14 @@ func (p *planner) drawReloads() {
 			a.Set = &assign{option: "suspend_delivery", n: 1}
 		case n == 2 && s.kind == "binding":
 			a.What = "drop"
+		case n == 3 && s.kind != "host" && s.kind != "rollup":
+			a.Set = &assign{option: "mx_rollup", word: pick(p, append([]string{"off", "auto", p.domains[0]}, p.rollups...))}
 		case n < 7 && len(have) > 0:
 			x := pick(p, have)
 			x.n = p.IntN(8) // 0 too: it is undone after the span
 			a.Set = &x
+		case n == 7 && p.IntN(2) == 0:
+			a.Set = p.rateAt(p.perchAt(s))
 		default:
 			a.Set = p.limitAt(p.perchAt(s))
 		}

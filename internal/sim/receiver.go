@@ -103,12 +103,10 @@ type conn struct {
 }
 
 func (w *World) resolve(a sched.Resolve) {
+	asked := w.generation
 	w.after(w.vary(2*time.Millisecond), func() {
 		ev := sched.Resolved{Binding: a.Binding, Domain: a.Domain, Until: w.now + int64(5*time.Minute)}
-		d := w.domains[a.Domain]
-		if d == nil {
-			d = &domain{hosts: []mxHost{{name: "mx." + a.Domain, preference: 10}}}
-		}
+		d := w.domainOf(a.Domain)
 		if ev.Class = mail.ClassDelivered; d.fails != mail.ClassNone {
 			ev.Class, ev.Reply = d.fails, mail.Reply{Text: "DNS says " + d.fails.String(), Stage: mail.StageResolve}
 		} else {
@@ -116,7 +114,7 @@ func (w *World) resolve(a sched.Resolve) {
 			for _, h := range d.hosts {
 				r := w.Receiver(h.name)
 				for _, addr := range r.Addresses {
-					route = append(route, whose{a.Binding, a.Domain, h.name, addr})
+					route = append(route, way{whose{a.Binding, a.Domain, h.name, addr}, h.tls})
 				}
 				ev.Hosts = append(ev.Hosts, sched.RouteHost{
 					Name: h.name, Preference: h.preference, Addresses: slices.Clone(r.Addresses), Port: 25,
@@ -124,6 +122,7 @@ func (w *World) resolve(a sched.Resolve) {
 				})
 			}
 			w.routes[a.Binding+"/"+a.Domain] = route
+			w.answers(&ev, asked)
 		}
 		w.step(ev)
 	})

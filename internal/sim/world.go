@@ -31,7 +31,8 @@ type World struct {
 
 	rules      rules                 // the configuration of a scenario
 	rebounds   map[string][]string   // by domain: bindings that were offered its mail in another one's place
-	routes     map[string][]whose    // where the mail of a binding and domain was last told to go
+	told       map[string]told       // of a binding and domain
+	routes     map[string][]way    // where the mail of a binding and domain was last told to go
 	was        func(whose) []ceiling // the table of the configuration before
 	wall       int64                 // what the wall clock is ahead of the machine's: it may be set
 	conf       *conf                 // that of a random world; nil: the rules hold
@@ -78,7 +79,7 @@ func New(seed uint64) *World {
 	w := &World{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: int64(time.Hour), wakeAt: never,
 		receivers: map[string]*Receiver{}, domains: map[string]*domain{}, bindings: map[string]*binding{},
-		conns: map[sched.ConnID]*conn{}, routes: map[string][]whose{}, rebounds: map[string][]string{},
+		conns: map[sched.ConnID]*conn{}, routes: map[string][]way{}, told: map[string]told{}, rebounds: map[string][]string{},
 	}
 	w.begin = w.now
 	w.trace.reset()
