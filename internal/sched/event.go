@@ -140,9 +140,6 @@ type (
 		Queues     []QueuePolicy
 		Hosts      []HostPolicy
 		Tenants    map[string]int // weight by name; looked up, never ranged over
-		// Rerouted says that a queue's Routing is not the one it has: nothing is opened until
-		// all connections are counted where they belong now.
-		Rerouted bool
 	}
 	// QueuePolicy is the policy of one binding and domain under the new configuration, and
 	// the routing domain that it gives (as in Resolved). A nil Policy says that the binding

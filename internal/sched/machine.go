@@ -245,7 +245,7 @@ func (m *Machine) nextTurn() bool {
 	if ok {
 		m.kick(uint32(w), from)
 	}
-	return ok
+	return ok || m.limits.Pending()
 }
 
 func (m *Machine) nextDirty() bool {

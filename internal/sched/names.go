@@ -103,6 +103,7 @@ type lane struct {
 	uprev      uint32 // of those under that name
 	unext      uint32
 	open       list   // its connections
+	doubtful   int32  // of these, opened by an answer that had run out
 	timer      uint32 // a pause of resolving is over
 	service    int64  // ns that a message takes, a running mean; 0: not known yet
 	conns      int32

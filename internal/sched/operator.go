@@ -56,14 +56,14 @@ func (m *Machine) operator(ev *Operator) {
 		m.lift(&want)
 		m.emit(Log{Level: Info, Subject: verbSubject(ev), Text: "resumed by " + ev.By})
 	case Retry:
-		m.eachLane(func(h uint32, l *lane) {
+		m.eachLane(&m.jobs, func(h uint32, l *lane) {
 			if m.covers(&want, l) {
 				m.retryLane(l)
 			}
 		})
 		return
 	}
-	m.eachLane(func(_ uint32, l *lane) {
+	m.eachLane(&m.jobs, func(_ uint32, l *lane) {
 		if m.covers(&want, l) {
 			l.suspended = l.policy.Suspended || m.suspension(l) != nil
 			l.others = nil
@@ -131,7 +131,7 @@ func (m *Machine) stop() {
 		return
 	}
 	m.stopping = true
-	m.eachConn(func(h uint32, c *conn) {
+	m.eachConn(&m.jobs, func(h uint32, c *conn) {
 		switch {
 		case c.state == connDialing:
 			m.hangUp(h, CloseAbort)

@@ -68,6 +68,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	l := m.lanes.at(q.lane)
 	q.leaning = false
 	from = m.handOut(h, q, l, from)
+	m.refresh(q, l)
 	switch {
 	case q.ready.n == 0, m.stopping, m.held:
 		m.unwait(h)
@@ -85,7 +86,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 		m.unwait(h) // whether it can open more is looked at anew
 	}
 	switch {
-	case !m.routed(q.lane, l):
+	case !m.routed(q.lane, l, from):
 		m.thirst(h)
 		return
 	case l.route.class != mail.ClassDelivered:

@@ -232,7 +232,7 @@ func (w *World) recover(id mail.ID, k *kept) {
 			continue
 		}
 		p.Recipients, p.Attempts, p.Due, p.Binding = left, attempts, due, b
-		p.Policy, p.Generation = w.queuePolicy(b, p.Domain), w.generation
+		p.Policy, p.Generation = w.queuePolicy(b, p.Domain, ""), w.generation
 		ev.Parts = append(ev.Parts, p)
 	}
 	w.step(ev)

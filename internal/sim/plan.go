@@ -111,7 +111,7 @@ type planner struct {
 	*Plan
 	*rand.Rand
 	bindings, domains, hosts []string
-	tenants, rollups         []string
+	tenants                  []string
 }
 
 // RandomPlan draws a world by its seed: bindings and groups, domains on shared hosts, a
@@ -125,13 +125,16 @@ func RandomPlan(seed uint64) *Plan {
 	p.drawDomains()
 	p.drawTenants()
 	p.drawOptions()
-	p.drawRollups()
 	p.drawLimits()
 	p.drawRates()
 	p.drawMail()
 	p.drawTrouble()
+	p.drawRollups()
 	p.Conf.seal("")
 	p.drawReloads()
+	if p.Seed%2 == 0 {
+		p.drawRerouting()
+	}
 	return p.Plan
 }
 
@@ -254,7 +257,7 @@ func (p *planner) perch() perch {
 		}
 		return perch{in: in, kind: in.kind}
 	case 1, 2:
-		return perch{in, "domain", pick(p, append(slices.Clone(p.domains), p.rollups...))}
+		return perch{in, "domain", pick(p, p.domains)}
 	case 3:
 		return perch{in, "domain", pick(p, []string{`/\.one\.test$/`, `/^d[0-3]\./`, `/test/`})}
 	case 4:
@@ -295,23 +298,6 @@ func (p *planner) limitAt(x perch) *assign {
 		most = -1
 	}
 	return &assign{option: option, n: most}
-}
-
-// drawRollups has domains counted together: by stanzas, by equal hosts, under one of them.
-func (p *planner) drawRollups() {
-	for i := range p.IntN(3) {
-		name := fmt.Sprintf("r%d.rollup", i)
-		mx := []string{pick(p, []string{"mx0*", "mx1*", "*.test", "mx*", "*x1*"}), pick(p, p.hosts)}
-		p.Conf.open("rollup", name).put("mx", &assign{option: "mx", list: mx})
-		p.rollups = append(p.rollups, name)
-	}
-	words := append([]string{"off", "auto", "auto"}, append(slices.Clone(p.rollups), p.domains[0])...)
-	for range p.IntN(3) {
-		x := p.perch()
-		if x.kind != "host" {
-			x.stanza().put("mx_rollup", &assign{option: "mx_rollup", word: pick(p, words)})
-		}
-	}
 }
 
 func (p *planner) inGroup(b *stanza) bool {
@@ -434,8 +420,6 @@ func (p *planner) drawReloads() {
 			a.Set = &assign{option: "suspend_delivery", n: 1}
 		case n == 2 && s.kind == "binding":
 			a.What = "drop"
-		case n == 3 && s.kind != "host" && s.kind != "rollup":
-			a.Set = &assign{option: "mx_rollup", word: pick(p, append([]string{"off", "auto", p.domains[0]}, p.rollups...))}
 		case n < 7 && len(have) > 0:
 			x := pick(p, have)
 			x.n = p.IntN(8) // 0 too: it is undone after the span

@@ -28,6 +28,8 @@ import (
 //	tenant shop weight 3
 //	option max_deliveries_per_connection 20
 //	domain one.test mx 10 mx1.one.test 20 mx2.one.test
+//	rollup gmail.rollup mx *.google.test             a reload adds it; rollup gmail.rollup none takes it away
+//	mx_rollup one.test auto                          off, auto, a Rollup, a domain; target * for all
 //	dns one.test fails deferred                      deferred, refused, local; works again: dns one.test works
 //	addresses mx1.one.test 2
 //	address mx1.one.test 2001:db8::1                 one more
@@ -47,6 +49,8 @@ import (
 //	expect peak one.test at most 8                   a number alone is exact; also at least
 //	expect one.test/default waits on max_outbound_connections
 //	expect one.test/default says waits for a token   in what explain says
+//	expect open under:gmail.rollup 6                 connections counted under a routing domain now; peak too
+//	expect one.test/default rolled up under X        in what explain says of rollups
 //	expect log binding ip-1
 func Scenario(r io.Reader) (*World, error) {
 	w := New(1)
@@ -106,6 +110,10 @@ func (w *World) sentence(words []string, line int) error {
 		w.sayOption(s)
 	case "domain":
 		w.sayDomain(s)
+	case "rollup":
+		w.sayRollup(s, line)
+	case "mx_rollup":
+		w.sayMXRollup(s)
 	case "dns":
 		w.sayDNS(s)
 	case "addresses":

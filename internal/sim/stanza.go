@@ -30,7 +30,6 @@ type assign struct {
 	n      int
 	rate   *rate
 	word   string
-	list   []string
 }
 
 // rate is n acts in per, at most burst at once; n 0 is none.
@@ -41,8 +40,6 @@ type rate struct {
 
 func (a *assign) String() string {
 	switch {
-	case len(a.list) > 0:
-		return fmt.Sprintf("%s = ( \"%s\" )", a.option, strings.Join(a.list, `" "`))
 	case a.word != "":
 		return fmt.Sprintf("%s = %q", a.option, a.word)
 	case a.rate == nil:
