@@ -31,8 +31,8 @@ race: ## the same under the race detector, without the long simulated worlds
 blackbox: tools build ## the built binary against real clients and receivers, a sample
 	@scripts/gotest.sh blackbox ./tests/...
 
-soak: tools build worlds ## the black-box tests with full counts, and ten thousand simulated worlds
-	@scripts/gotest.sh soak ./tests/...
+soak: tools build worlds ## the black-box tests, and those of the limits, with full counts; ten thousand simulated worlds
+	@scripts/gotest.sh soak ./internal/limit ./tests/...
 
 worlds: ## ten thousand random worlds in the simulator (WORLDS=N: so many)
 	SLUICE_WORLDS=$(or $(WORLDS),10000) $(GO) test ./internal/sim -run TestRandomWorlds -count=1 -v -timeout 4h
