@@ -61,6 +61,9 @@ func (x *crossing) build(t testing.TB, unfair bool) (w *world, victims []*player
 	if x.length == 0 {
 		x.length = 10 * time.Hour
 	}
+	if testing.Short() {
+		x.length = min(x.length, 2*time.Hour)
+	}
 	for range x.victims {
 		w.join(&player{path: path, tolls: tolls, hold: x.victimHold, fixed: x.fixed})
 	}
