@@ -1,14 +1,21 @@
 package sched
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+
+	"github.com/sluice-mta/sluice/internal/limit"
+)
 
 // WaitAudit recounts how long queues have wanted connections, or tokens for those that they
-// have, apart from what the
-// machine books: whether a queue wants one is looked at after each step and holds until
+// have, apart from what the machine books: whether a queue wants one is looked at after each step and holds until
 // the next. The zero WaitAudit is ready. For tests and the simulator.
 type WaitAudit struct {
-	at     int64
-	queues map[uint32]*auditedQueue
+	at      int64
+	steps   int
+	queues  []auditedQueue // by handle
+	serving []int32
+	waiting []int
 }
 
 type auditedQueue struct {
@@ -22,54 +29,69 @@ type auditedQueue struct {
 // each Step, before the next.
 func (m *Machine) AuditWaits(a *WaitAudit) error {
 	if a.queues == nil {
-		a.queues = map[uint32]*auditedQueue{}
 		a.at = m.now
 	}
-	serving := map[uint32]int32{}
-	for h := uint32(1); h < m.conns.next; h++ {
-		if c := m.conns.at(h); c.state != 0 && !c.retiring {
-			serving[c.queue]++
-		}
-	}
+	a.begin(m)
 	idle := m.idle()
-	waiting := map[string]int{}
 	for h := uint32(1); h < m.queues.next; h++ {
 		q := m.queues.at(h)
-		x := a.queues[h]
-		if q.lane == 0 || x == nil || x.born != q.born {
-			delete(a.queues, h)
-			if q.lane == 0 {
-				continue
-			}
-			x = &auditedQueue{born: q.born}
-			a.queues[h] = x
+		if q.lane == 0 {
+			a.queues[h] = auditedQueue{}
+			continue
 		}
-		if x.wants {
-			x.wanted += m.now - a.at
-		}
-		l := m.lanes.at(q.lane)
-		b, d := m.laneNames(l)
-		x.wants = q.ready.n > 0 && (m.wanted(q, l) > int(serving[h]) || m.lacksTokens(q, l))
-		if booked := m.bookedTime(q); booked != x.wanted {
-			return fmt.Errorf("queue %s/%s has wanted connections for %d ns, its causes add up to %d ns: %v", d, b, x.wanted, booked, m.waited(m.now, q))
-		}
-		if idle && x.wants != (q.cause != noCause) {
-			return fmt.Errorf("queue %s/%s wants a connection: %v; its time is booked on %q", d, b, x.wants, m.causeName(q.cause))
-		}
-		if idle && q.cause == causeTurn {
-			return fmt.Errorf("queue %s/%s waits for its turn, but nothing is going to give it one", d, b)
-		}
-		if q.cause != noCause {
-			waiting[m.tallies[m.causes.at(q.cause).tally].name]++
+		if err := m.auditQueue(a, h, q, idle); err != nil {
+			b, d := m.laneNames(m.lanes.at(q.lane))
+			return fmt.Errorf("queue %s/%s %w", d, b, err)
 		}
 	}
 	a.at = m.now
 	for i := range m.tallies {
-		if t := &m.tallies[i]; t.waiting != waiting[t.name] {
-			return fmt.Errorf("%d queues are counted as waiting for %s; they are %d", t.waiting, t.name, waiting[t.name])
+		if t := &m.tallies[i]; t.waiting != a.waiting[i] {
+			return fmt.Errorf("%d queues are counted as waiting for %s; they are %d", t.waiting, t.name, a.waiting[i])
 		}
 	}
+	if a.steps++; a.steps%64 != 0 {
+		return nil
+	}
 	return m.checkCauses()
+}
+
+// begin recounts the connections that serve each queue.
+func (a *WaitAudit) begin(m *Machine) {
+	for len(a.queues) < int(m.queues.next) || len(a.queues) == 0 {
+		a.queues, a.serving = append(a.queues, auditedQueue{}), append(a.serving, 0)
+	}
+	clear(a.serving)
+	a.waiting = append(a.waiting[:0], make([]int, len(m.tallies))...)
+	for h := uint32(1); h < m.conns.next; h++ {
+		if c := m.conns.at(h); c.state != 0 && !c.retiring {
+			a.serving[c.queue]++
+		}
+	}
+}
+
+func (m *Machine) auditQueue(a *WaitAudit, h uint32, q *queue, idle bool) error {
+	x := &a.queues[h]
+	if x.born != q.born {
+		*x = auditedQueue{born: q.born}
+	}
+	if x.wants {
+		x.wanted += m.now - a.at
+	}
+	l := m.lanes.at(q.lane)
+	x.wants = q.ready.n > 0 && (m.wanted(q, l) > int(a.serving[h]) || m.lacksTokens(q, l))
+	if q.cause != noCause {
+		a.waiting[m.causes.at(q.cause).tally]++
+	}
+	switch booked := m.bookedTime(q); {
+	case booked != x.wanted:
+		return fmt.Errorf("has wanted connections for %d ns, its causes add up to %d ns: %v", x.wanted, booked, m.waited(m.now, q))
+	case idle && x.wants != (q.cause != noCause):
+		return fmt.Errorf("wants a connection: %v; its time is booked on %q", x.wants, m.causeName(q.cause))
+	case idle && q.cause == causeTurn:
+		return fmt.Errorf("waits for its turn, but nothing is going to give it one")
+	}
+	return nil
 }
 
 // idle reports whether no work is left over for the next step.
@@ -116,4 +138,24 @@ func (m *Machine) checkCauses() error {
 		}
 	}
 	return nil
+}
+
+// Lift takes a limit or rate away until the configuration is next applied, so that a test
+// can see whether it was what blocked. False: there is no counter of that name.
+func (m *Machine) Lift(now int64, name string) bool {
+	id, ok := m.findCounter(name)
+	if !ok {
+		return false
+	}
+	if !m.limits.State(id).Throttle {
+		m.limits.SetLimit(id, math.MaxInt32, 0)
+		return true
+	}
+	k := m.limits.Key(id)
+	for _, k.Sent = range [...]bool{false, true} { // both its buckets
+		if id, ok := m.limits.Lookup(k); ok {
+			m.limits.SetRate(max(now, m.now), id, limit.Rate{})
+		}
+	}
+	return true
 }

@@ -69,8 +69,8 @@ func (m *Machine) Holders(name, cursor string, sums map[string]int) (next string
 func (m *Machine) findCounter(name string) (limit.CounterID, bool) {
 	option, text, _ := strings.Cut(name, " ")
 	k := limit.Key{Option: option}
-	if text == "server" || text == "" {
-		return m.limits.Lookup(k)
+	if id, ok := m.limits.Lookup(k); ok && text == k.String() {
+		return id, true
 	}
 	return m.findKey(k, 0, text)
 }
@@ -91,7 +91,8 @@ const stanzaField = len(keyFields) - 1
 // given one on. Only a stanza, which comes last, may have a slash in it.
 func (m *Machine) findKey(k limit.Key, field int, rest string) (limit.CounterID, bool) {
 	if rest == "" {
-		return m.limits.Lookup(k)
+		id, ok := m.limits.Lookup(k)
+		return id, ok && field > 0
 	}
 	part, more, _ := strings.Cut(rest, "/")
 	for f := field; f < len(keyFields); f++ {
@@ -100,6 +101,9 @@ func (m *Machine) findKey(k limit.Key, field int, rest string) (limit.CounterID,
 			part, left = rest, ""
 		}
 		keyFields[f](&try, part)
+		if try == k { // not an address
+			continue
+		}
 		if id, ok := m.findKey(try, f+1, left); ok {
 			return id, true
 		}

@@ -15,29 +15,30 @@ import (
 
 // cause is what queues wait for, by number. Those below firstCounter are always there.
 const (
-	noCause        uint32 = iota
-	causeTurn             // it is about to be looked at
-	causeOpening          // enough connections to its hosts are being opened
-	causeBusy             // a host says that there are too many connections
-	causeRoute            // no route, or no port, to a host
-	causeBinding          // the binding's address is in trouble
-	causeServer           // no files are left
-	causeGone             // the binding has been removed
-	causeSuspended        // by an operator or the configuration
-	causeResolving        // the domain's hosts are being looked up
-	causeResolver         // no resolver answers
-	causeDomain           // the domain has no hosts; connections that are open still serve it
-	causeHosts            // all hosts have failed; likewise
-	causeWriting          // outcomes cannot be written, or writing does not keep up
-	causeStopping         // the server is stopping
-	causeOthers           // what is too little to be told apart any more
+	noCause         uint32 = iota
+	causeTurn              // it is about to be looked at
+	causeOpening           // enough connections to its hosts are being opened
+	causeBusy              // a host says that there are too many connections
+	causeRoute             // no route, or no port, to a host
+	causeBinding           // the binding's address is in trouble
+	causeServer            // no files are left
+	causeGone              // the binding has been removed
+	causeSuspended         // by an operator
+	causeConfigured        // suspended by the configuration
+	causeResolving         // the domain's hosts are being looked up
+	causeResolver          // no resolver answers
+	causeDomain            // the domain has no hosts; connections that are open still serve it
+	causeHosts             // all hosts have failed; likewise
+	causeWriting           // outcomes cannot be written, or writing does not keep up
+	causeStopping          // the server is stopping
+	causeOthers            // what is too little to be told apart any more
 	firstCounter
 )
 
 var causeNames = [firstCounter]string{
 	causeTurn: "its turn", causeOpening: "connections being opened", causeBusy: "busy host",
 	causeRoute: "no route to host", causeBinding: "binding in trouble", causeServer: "server out of files",
-	causeGone: "binding removed", causeSuspended: "suspended", causeResolving: "resolving",
+	causeGone: "binding removed", causeSuspended: "suspended", causeConfigured: "suspended by the configuration", causeResolving: "resolving",
 	causeResolver: "no resolver answers", causeDomain: "domain without hosts", causeHosts: "all hosts failed",
 	causeWriting: "outcomes being written", causeStopping: "server stopping", causeOthers: "others",
 }
@@ -114,8 +115,10 @@ func (m *Machine) causeOf(q *queue) uint32 {
 	switch {
 	case m.names.bindings[l.key.binding].gone:
 		return causeGone
-	case l.suspended:
+	case l.suspended && m.suspension(l) != nil:
 		return causeSuspended
+	case l.suspended:
+		return causeConfigured
 	case m.stopping:
 		return causeStopping
 	case m.held:

@@ -186,11 +186,27 @@ func (w *World) explain() string {
 	rows, _ := w.m.Queues(w.now, "", 20)
 	for i := range rows {
 		q := &rows[i]
-		fmt.Fprintf(&b, "queue %s: %d queued, %d ready, %d connections: %s\n", q.Queue, q.Queued, q.Ready, q.Conns, q.State)
+		b.WriteString(w.explainQueue(q.Queue))
 		if c := q.WaitingOn; c != nil {
-			fmt.Fprintf(&b, "  waits on %s %s, %d of %d in use, %d wait, set in %s; by the list of connections %d\n",
-				c.Option, c.Key, c.Use, c.Limit, c.Waiters, c.Stanza, w.counted(c.Option+" "+c.Key))
+			fmt.Fprintf(&b, "  by the list of connections %s %s has %d\n", c.Option, c.Key, w.counted(c.Option+" "+c.Key))
 		}
 	}
+	return b.String()
+}
+
+// explainQueue is the text that explain prints of a queue; times are those of the world.
+func (w *World) explainQueue(name string) string {
+	x, ok := w.m.Explain(w.now, name)
+	if !ok {
+		return ""
+	}
+	var b strings.Builder
+	if x.SinceAt != 0 {
+		x.Since = time.Duration(x.SinceAt - w.begin).String()
+	}
+	if x.NextAt != 0 {
+		x.Next = time.Duration(x.NextAt - w.begin).String()
+	}
+	x.Text(&b, sched.Style{})
 	return b.String()
 }

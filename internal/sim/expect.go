@@ -70,7 +70,7 @@ func (w *World) expect(s *sentence) error {
 	if got == want || least && got > want || atMost && got < want {
 		return nil
 	}
-	return fmt.Errorf("it is %d", got)
+	return fmt.Errorf("it is %d\n%s", got, w.explain())
 }
 
 // expectWords compares what explain says of a queue.
@@ -80,7 +80,7 @@ func (w *World) expectWords(queue, words string) error {
 	case !ok:
 		return fmt.Errorf("there is no such queue")
 	case !strings.Contains(x.State, words):
-		return fmt.Errorf("it says: %s", x.State)
+		return fmt.Errorf("it says:\n%s", w.explainQueue(queue))
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (w *World) expectWait(queue string, s *sentence) error {
 	case !ok:
 		return fmt.Errorf("there is no such queue")
 	case x.WaitingOn == nil || x.WaitingOn.Option != option:
-		return fmt.Errorf("it says: %s", x.State)
+		return fmt.Errorf("it says:\n%s", w.explainQueue(queue))
 	}
 	return nil
 }

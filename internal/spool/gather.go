@@ -11,6 +11,8 @@ const (
 	crowd = 4
 	// minGather and maxGather bound that wait. Between them it is half of what a sync
 	// takes: what is saved, when the wait spares half a sync, is more than what is lost.
+	// A process with nothing else to do sleeps longer, up to the millisecond of its poller;
+	// then nobody is in a hurry to come, and it happens once or twice (see gather).
 	minGather = 20 * time.Microsecond
 	maxGather = 200 * time.Microsecond
 )
