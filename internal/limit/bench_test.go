@@ -5,14 +5,17 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"time"
 )
 
-// world is n queues on paths of three counters of their own kind each and a tight
-// server counter, everybody waiting for a connection.
+// benchWorld is n queues in random order on paths of two counters of their own each, a
+// binding, a group and a tight server counter; everybody waits for a connection.
 type benchWorld struct {
 	e     *Engine
-	paths [][4]CounterID
+	now   int64
+	paths [][5]CounterID
 	open  []benchPermit
+	rng   *rand.Rand
 }
 
 type benchPermit struct {
@@ -20,79 +23,137 @@ type benchPermit struct {
 	w WaiterID
 }
 
+// newBenchWorld makes the counters, each kind in a random order of its own.
 func newBenchWorld(n, server int) *benchWorld {
-	b := &benchWorld{e: New(), paths: make([][4]CounterID, n+1)}
+	b := &benchWorld{e: New(), paths: make([][5]CounterID, n+1), rng: rand.New(rand.NewPCG(1, 1)), open: make([]benchPermit, 0, server+1)}
 	root, _ := b.e.Counter(Key{Option: "server_max_outbound_connections"}, server, 0)
-	bindings := make([]CounterID, 10)
-	for i := range bindings {
-		bindings[i], _ = b.e.Counter(Key{Option: "server_max_outbound_connections", Binding: fmt.Sprint("ip-", i)}, server/5, 0)
+	var bindings [100]CounterID
+	var groups [10]CounterID
+	for i := range groups {
+		groups[i], _ = b.e.Counter(Key{Option: "server_max_outbound_connections", Group: fmt.Sprint("group-", i)}, server/5, 0)
 	}
-	for i := 1; i <= n; i++ {
-		binding, domain := fmt.Sprint("ip-", i%10), fmt.Sprint("domain", i/10, ".test")
-		bd, _ := b.e.Counter(Key{Option: "max_outbound_connections", Binding: binding, Domain: domain}, 32, 0)
-		d, _ := b.e.Counter(Key{Option: "scope_max_outbound_connections", Stanza: domain}, 64, 0)
-		b.paths[i] = [4]CounterID{bd, d, bindings[i%10], root}
+	for i := range bindings {
+		bindings[i], _ = b.e.Counter(Key{Option: "server_max_outbound_connections", Binding: fmt.Sprint("ip-", i)}, server/20, 0)
+	}
+	names := make([]string, n+1)
+	for i := range names {
+		names[i] = fmt.Sprint("domain-", i, ".test")
+	}
+	for _, i := range b.rng.Perm(n) {
+		id, _ := b.e.Counter(Key{Option: "max_outbound_connections", Binding: fmt.Sprint("ip-", i%100), Domain: names[i]}, 32, 0)
+		b.paths[i+1] = [5]CounterID{id, 0, bindings[i%100], groups[i%10], root}
+	}
+	for _, i := range b.rng.Perm(n) {
+		b.paths[i+1][1], _ = b.e.Counter(Key{Option: "cluster_max_outbound_connections", Binding: fmt.Sprint("ip-", i%100), Domain: names[i]}, 64, 0)
 	}
 	return b
 }
 
-func (b *benchWorld) ask(w WaiterID, from CounterID, slot int) bool {
-	t := Turn{Waiter: w, From: from}
-	x, ok := b.e.Acquire(0, &b.open[slot].p, b.paths[w][:], nil, t)
+// ask has the queue take a connection, or wait.
+func (b *benchWorld) ask(w WaiterID, from CounterID) bool {
+	t := Turn{Waiter: w, From: from, Tenant: int32(w) % 4}
+	n := len(b.open)
+	b.open = b.open[:n+1]
+	b.open[n] = benchPermit{w: w}
+	x, ok := b.e.Acquire(b.now, &b.open[n].p, b.paths[w][:], nil, t)
 	if !ok {
-		b.e.Park(0, t, b.paths[w][:], x)
+		b.open = b.open[:n]
+		b.e.Park(b.now, t, b.paths[w][:], x)
 		return false
 	}
-	b.open[slot].w = w
 	return true
 }
 
-// BenchmarkEngine measures one release, the grant that it wakes, and the queue that
-// was granted lining up again: two events of the engine.
+// fill has everybody ask, in random order.
+func (b *benchWorld) fill() {
+	for _, i := range b.rng.Perm(len(b.paths) - 1) {
+		b.ask(WaiterID(i+1), 0)
+	}
+}
+
+// turn is two events: a return with the grants that it wakes, and the queue that had the
+// connection asking again.
+func (b *benchWorld) turn() {
+	b.now += int64(10 * time.Microsecond)
+	k, last := b.rng.IntN(len(b.open)), len(b.open)-1
+	old := b.open[k].w
+	b.e.Return(&b.open[k].p)
+	b.open[k] = b.open[last]
+	b.open = b.open[:last]
+	b.e.Advance(b.now)
+	for b.e.Pending() {
+		if w, from, ok := b.e.Next(); ok {
+			b.ask(w, from)
+		}
+	}
+	if !b.e.Parked(old) {
+		b.ask(old, 0)
+	}
+}
+
+// BenchmarkEngine measures events of the engine (an acquisition or a return, with what
+// follows of it) in a second of processor time, beside random reads of as much memory.
 func BenchmarkEngine(b *testing.B) {
 	for _, n := range []int{20_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			before := heapInUse()
 			w := newBenchWorld(n, 2000)
-			for i := 1; i <= n; i++ {
-				w.open = append(w.open, benchPermit{})
-				if !w.ask(WaiterID(i), 0, len(w.open)-1) {
-					w.open = w.open[:len(w.open)-1]
-				}
+			counters := heapInUse()
+			w.e.waiters.reach(uint32(n))
+			idle := heapInUse()
+			start := cpuTime()
+			w.fill()
+			parking := cpuTime() - start
+			parked := heapInUse()
+			paths := len(w.paths) * 20 // the world's own, not the engine's
+			for range 1000 {
+				w.turn()
 			}
-			perQueue := float64(heapInUse()-before) / float64(n)
-			rng := rand.New(rand.NewPCG(1, 1))
 			b.ReportAllocs()
 			b.ResetTimer()
+			start = cpuTime()
 			for range b.N {
-				k := rng.IntN(len(w.open))
-				old := w.open[k].w
-				w.e.Return(&w.open[k].p)
-				granted := false
-				for !granted {
-					q, from, ok := w.e.Next()
-					if !ok {
-						break
-					}
-					granted = w.ask(q, from, k)
-				}
-				if !granted {
-					w.open[k] = w.open[len(w.open)-1]
-					w.open = w.open[:len(w.open)-1]
-				}
-				if !w.e.Parked(old) {
-					w.e.Park(0, Turn{Waiter: old}, w.paths[old][:], Blocker{Counter: w.paths[old][3]})
-				}
+				w.turn()
 			}
-			b.ReportMetric(2*float64(b.N)/b.Elapsed().Seconds(), "events/s")
-			b.ReportMetric(perQueue, "B/queue")
+			used := (cpuTime() - start).Seconds()
+			b.StopTimer()
+			b.ReportMetric(2*float64(b.N)/used/1e6, "Mevents/cpu-s")
+			b.ReportMetric(randomReads(parked-before)/1e6, "Mreads/cpu-s")
+			b.ReportMetric(float64(counters-before-paths)/float64(w.e.Counters()), "B/counter")
+			b.ReportMetric(float64(idle-counters)/float64(n), "B/queue")
+			b.ReportMetric(float64(parked-idle)/float64(n), "B/ticket")
+			b.ReportMetric(parking.Seconds(), "s-to-park-all")
+			runtime.KeepAlive(w)
 		})
 	}
 }
 
-func heapInUse() uint64 {
+// randomReads is how many words of so much memory can be read in a second of processor
+// time, each at a place that the last one tells.
+func randomReads(bytes int) float64 {
+	words := make([]uint32, bytes/4)
+	for i := range words {
+		words[i] = uint32(i)
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := len(words) - 1; i > 0; i-- { // one cycle through all (Sattolo)
+		j := rng.IntN(i)
+		words[i], words[j] = words[j], words[i]
+	}
+	const n = 3_000_000
+	at := uint32(0)
+	start := cpuTime()
+	for range n {
+		at = words[at]
+	}
+	used := (cpuTime() - start).Seconds()
+	runtime.KeepAlive(at)
+	return n / used
+}
+
+func heapInUse() int {
 	runtime.GC()
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
-	return s.HeapAlloc
+	return int(s.HeapAlloc)
 }

@@ -199,8 +199,11 @@ func (b *book) idle(w WaiterID) {
 func (b *book) settle() {
 	for n := 0; ; n++ {
 		w, from, ok := b.e.Next()
-		if !ok {
+		if !ok && !b.e.Pending() {
 			return
+		}
+		if !ok {
+			continue
 		}
 		if n > 10000 {
 			b.t.Fatalf("the wakes do not end")

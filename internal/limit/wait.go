@@ -92,11 +92,12 @@ func (e *Engine) WaitsOn(id WaiterID) CounterID {
 }
 
 // Next names the next waiter whose turn it is and the counter that has room for it,
-// most specific counters first, in fair order; false when no counter has a grant to
-// give. The waiter has left its lines.
+// most specific counters first, in fair order. The waiter has left its lines. false:
+// nobody, or, while Pending, that enough has been looked at for one call.
 func (e *Engine) Next() (WaiterID, CounterID, bool) {
+	most := e.visits + slice
 	for rank := maxRank; rank >= 0 && e.pending > 0; rank-- {
-		for q := &e.work[rank]; len(*q) > 0; {
+		for q := &e.work[rank]; len(*q) > 0 && e.visits < most; {
 			id := (*q)[len(*q)-1]
 			e.visits++
 			if k := e.pick(id); k != 0 {

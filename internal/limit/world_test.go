@@ -186,8 +186,11 @@ func (w *world) happens(x end) {
 func (w *world) turns() {
 	for n := 0; ; n++ {
 		id, from, ok := w.e.Next()
-		if !ok {
+		if !ok && !w.e.Pending() {
 			return
+		}
+		if !ok {
+			continue
 		}
 		if n > 100_000 {
 			w.t.Fatal("the wakes do not end")

@@ -1,6 +1,10 @@
 package sched
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/sluice-mta/sluice/internal/limit"
+)
 
 // checkRouting recounts which connections are open on each lane and which lanes are
 // counted under each name. A connection counts under its lane's routing domain, but
@@ -15,7 +19,11 @@ func (m *Machine) checkRouting() error {
 		l := m.lanes.at(c.lane)
 		open[c.lane]++
 		conns[l.key.domain]++
-		for _, id := range c.permit.Path() {
+		on := append([]limit.CounterID(nil), c.permit.Path()...)
+		for _, f := range c.fares {
+			on = append(on, f.grant)
+		}
+		for _, id := range on {
 			if k := m.limits.Key(id); k.Domain != "" && k.Domain != m.routingOf(l) && m.urgent.len() == 0 {
 				b, d := m.laneNames(l)
 				return fmt.Errorf("a connection of %s/%s counts on %s, and its routing domain is %s", d, b, m.label(id), m.routingOf(l))

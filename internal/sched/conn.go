@@ -67,6 +67,7 @@ type conn struct {
 	fruitful   bool // some transaction had an outcome
 	failed     bool // ConnectFailed has been seen
 	opened     bool // Connected has been seen
+	doubtful   bool // opened by an answer that had run out: gets no part until there is another
 	extra      bool // one more than its busy host has shown it bears
 	opening    bool // counted as such at its host
 }
@@ -100,7 +101,7 @@ func (m *Machine) settle(h uint32) {
 			m.retire(c, q)
 		}
 	}
-	blocked := m.held || l.suspended
+	blocked := m.held || q.halted(l)
 	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
 		if !m.fits(c, l, m.nextReady(q)) {
 			m.retire(c, q)
@@ -129,7 +130,7 @@ func (m *Machine) settle(h uint32) {
 
 // mayTake reports whether the connection can be given a part as far as it is concerned.
 func (m *Machine) mayTake(c *conn, l *lane) bool {
-	if c.credit <= 0 || !m.gap(c) || c.held > 0 && c.metered() {
+	if c.credit <= 0 || c.doubtful || !m.gap(c) || c.held > 0 && c.metered() {
 		return false
 	}
 	most := l.policy.MaxDeliveriesPerConnection
@@ -291,7 +292,7 @@ func (m *Machine) unlist(h uint32, c *conn) {
 // connection of its queue has nothing to do: who knows how long the other one takes.
 func (m *Machine) recall(q *queue, l *lane) {
 	h := q.full.head
-	if h == 0 || q.ready.n > 0 || m.held || l.suspended {
+	if h == 0 || q.ready.n > 0 || m.held || q.halted(l) {
 		return
 	}
 	c := m.conns.at(h)
@@ -405,6 +406,7 @@ func (m *Machine) count(h uint32, c *conn, by int) {
 		m.openList(&l.open).push(h)
 	} else {
 		m.openList(&l.open).remove(h)
+		m.noDoubt(l, c)
 	}
 	l.conns += int32(by)
 	m.names.bindings[l.key.binding].conns += by

@@ -31,8 +31,8 @@ func (m *Machine) nextOf(jobs *fifo[*job]) bool {
 }
 
 // eachLane begins a job over all lanes.
-func (m *Machine) eachLane(do func(h uint32, l *lane)) {
-	m.jobs.push(&job{next: 1, end: func() uint32 { return m.lanes.next }, do: func(h uint32) bool {
+func (m *Machine) eachLane(jobs *fifo[*job], do func(h uint32, l *lane)) {
+	jobs.push(&job{next: 1, end: func() uint32 { return m.lanes.next }, do: func(h uint32) bool {
 		if l := m.lanes.at(h); l.policy != nil {
 			do(h, l)
 		}
@@ -59,8 +59,8 @@ func (m *Machine) eachQueue(do func(h uint32, q *queue)) {
 	}})
 }
 
-func (m *Machine) eachConn(do func(h uint32, c *conn)) {
-	m.jobs.push(&job{next: 1, end: func() uint32 { return m.conns.next }, do: func(h uint32) bool {
+func (m *Machine) eachConn(jobs *fifo[*job], do func(h uint32, c *conn)) {
+	jobs.push(&job{next: 1, end: func() uint32 { return m.conns.next }, do: func(h uint32) bool {
 		if c := m.conns.at(h); c.state != 0 {
 			do(h, c)
 		}

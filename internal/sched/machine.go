@@ -84,7 +84,7 @@ type Machine struct {
 	tallyOf map[string]uint16
 	aging   fifo[aged]
 
-	suspensions []suspension
+	suspensions suspensions
 	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
 	able        []Candidate  // what heirs found last
 	sweeping    sweepFor     // what a sweep over all parts is under way for, and
@@ -245,7 +245,7 @@ func (m *Machine) nextTurn() bool {
 	if ok {
 		m.kick(uint32(w), from)
 	}
-	return ok
+	return ok || m.limits.Pending()
 }
 
 func (m *Machine) nextDirty() bool {

@@ -103,6 +103,7 @@ type lane struct {
 	uprev      uint32 // of those under that name
 	unext      uint32
 	open       list   // its connections
+	doubtful   int32  // of these, opened by an answer that had run out
 	timer      uint32 // a pause of resolving is over
 	service    int64  // ns that a message takes, a running mean; 0: not known yet
 	conns      int32
@@ -148,6 +149,7 @@ func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
 	h := m.queues.alloc()
 	*m.queues.at(h) = queue{lane: lane, tenant: tenant, epoch: m.queues.at(h).epoch, born: m.queues.at(h).born + 1}
 	m.queueOf[key] = h
+	m.queues.at(h).suspended = m.tenantSuspension(m.queues.at(h), m.lanes.at(lane)) != nil
 	m.queueList(&m.lanes.at(lane).queues).push(h)
 	return h
 }

@@ -32,6 +32,7 @@ type queue struct {
 	last       *mail.Reply
 	waits      *waits
 	dirty      bool
+	suspended  bool  // by an order about its tenant
 	thirsty    bool  // waits for tokens of open connections; that it could open more has not been looked at
 	gated      bool  // waits for a gate
 	before     uint8 // which cause that is
@@ -68,11 +69,12 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	l := m.lanes.at(q.lane)
 	q.leaning = false
 	from = m.handOut(h, q, l, from)
+	m.refresh(q, l)
 	switch {
 	case q.ready.n == 0, m.stopping, m.held:
 		m.unwait(h)
 		return
-	case m.stuck(l):
+	case q.suspended, m.stuck(l):
 		m.unwait(h)
 		return
 	case m.dryAll(), m.wanted(q, l) <= int(q.serving):
@@ -85,7 +87,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 		m.unwait(h) // whether it can open more is looked at anew
 	}
 	switch {
-	case !m.routed(q.lane, l):
+	case !m.routed(q.lane, l, from):
 		m.thirst(h)
 		return
 	case l.route.class != mail.ClassDelivered:
@@ -153,7 +155,7 @@ func (m *Machine) handOut(h uint32, q *queue, l *lane, from limit.CounterID) lim
 	if tokens {
 		m.turn = from
 	}
-	for !m.held && !l.suspended && q.ready.n > 0 && m.visits > 0 {
+	for !m.held && !q.halted(l) && q.ready.n > 0 && m.visits > 0 {
 		ch := m.nextTaker(q)
 		if ch == 0 {
 			break

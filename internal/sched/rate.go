@@ -287,8 +287,12 @@ func (c *conn) metered() bool {
 // setFares puts an open connection on the throttles that hold for it now. What it has paid
 // elsewhere does not count here.
 func (m *Machine) setFares(c *conn) {
+	now := m.fares(m.lanes.at(c.lane), c.host, c.place)
+	if slices.Equal(now, c.fares) {
+		m.releaseFares(now)
+		return
+	}
 	m.unpay(c)
-	old := c.fares
-	c.fares = m.fares(m.lanes.at(c.lane), c.host, c.place)
-	m.releaseFares(old)
+	m.releaseFares(c.fares)
+	c.fares = now
 }

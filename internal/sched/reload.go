@@ -7,9 +7,10 @@ import (
 	"github.com/sluice-mta/sluice/internal/policy"
 )
 
-// policyChanged takes over a new configuration in slices: what is lowered first, so
-// that no mixture of old and new lets in more than the new one; then policies and
-// paths, with what is raised; then open connections move to their new paths.
+// policyChanged takes over a new configuration in slices: what is lowered first; then
+// policies and paths, with what is raised; then open connections move to their new
+// paths. Nothing is opened until all of that is done, because a counter that the new
+// configuration brings does not count what is open already before then.
 func (m *Machine) policyChanged(ev *PolicyChanged) {
 	if ev.Generation < m.generation {
 		return // an older one that was overtaken
@@ -21,16 +22,12 @@ func (m *Machine) policyChanged(ev *PolicyChanged) {
 	m.server = ev.Server
 	m.openFiles()
 	queues, hosts, generation := ev.Queues, ev.Hosts, ev.Generation
-	first := &m.jobs
-	if ev.Rerouted {
-		first = &m.urgent
-	}
-	eachOf(first, len(queues), func(i int) { m.lowerQueue(&queues[i], generation) })
-	eachOf(first, len(hosts), func(i int) { m.lowerHost(&hosts[i], generation) })
-	eachOf(first, len(queues), func(i int) { m.renewQueue(&queues[i], generation) })
-	m.eachOf(len(hosts), func(i int) { m.renewHost(&hosts[i], generation) })
-	m.eachLane(func(_ uint32, l *lane) { m.renewPaths(l) })
-	m.eachConn(m.renewConn)
+	eachOf(&m.urgent, len(queues), func(i int) { m.lowerQueue(&queues[i], generation) })
+	eachOf(&m.urgent, len(hosts), func(i int) { m.lowerHost(&hosts[i], generation) })
+	eachOf(&m.urgent, len(queues), func(i int) { m.renewQueue(&queues[i], generation) })
+	eachOf(&m.urgent, len(hosts), func(i int) { m.renewHost(&hosts[i], generation) })
+	m.eachLane(&m.urgent, func(_ uint32, l *lane) { m.renewPaths(l) })
+	m.eachConn(&m.urgent, m.renewConn)
 }
 
 // lowerQueue lowers the counters that the new policy of a lane lowers.
@@ -111,11 +108,7 @@ func (m *Machine) renewQueue(x *QueuePolicy, generation uint64) {
 	if x.Ask && l.route != nil {
 		l.route.until = 0
 	}
-	if !m.setRouting(h, x.Routing) {
-		return // its paths and connections have their turn with all others
-	}
-	m.renewPaths(l)
-	m.recount(l, nil)
+	m.setRouting(h, x.Routing)
 }
 
 func (m *Machine) renewHost(x *HostPolicy, generation uint64) {
@@ -138,7 +131,7 @@ func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 	l.policy, l.generation = p, generation
 	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
-	l.suspended = p.Suspended || m.suspension(l) != nil
+	l.suspended = p.Suspended || m.laneSuspension(l) != nil
 	l.others = nil
 }
 

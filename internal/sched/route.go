@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,11 @@ type routeAddr struct {
 }
 
 // routed reports whether the lane has a route, good or bad, and asks for one if not.
-func (m *Machine) routed(h uint32, l *lane) bool {
+//
+// Whoever has waited for its turn (from) does not lose it to a question: it opens its
+// connection by the answer that has run out, and gives it no message until there is
+// another one.
+func (m *Machine) routed(h uint32, l *lane, from limit.CounterID) bool {
 	if l.route == nil {
 		l.route = &laneRoute{most: limit.Unlimited}
 	}
@@ -50,12 +55,27 @@ func (m *Machine) routed(h uint32, l *lane) bool {
 	if r.known && m.now < r.until {
 		return true
 	}
-	if !r.asking && l.timer == noTimer {
+	m.ask(h, l)
+	return from != 0 && r.asking && r.known && r.until > 0 && r.class == mail.ClassDelivered
+}
+
+// ask asks where the lane's mail goes, unless that is under way.
+func (m *Machine) ask(h uint32, l *lane) {
+	if r := l.route; !r.asking && l.timer == noTimer {
 		r.asking, r.asked = true, m.generation
 		b, d := m.laneNames(l)
 		m.emit(Resolve{Binding: b, Domain: d, Policy: l.policy})
 	}
-	return false
+}
+
+// refresh asks again in time where mail goes that has all the connections it may have, or
+// a place in line: its hosts, and what they are counted under, may be others by now.
+func (m *Machine) refresh(q *queue, l *lane) {
+	r := l.route
+	if q.ready.n == 0 || r == nil || !r.known || m.now < r.until || m.stopping || m.held || l.suspended || m.bindingOf(q).gone {
+		return
+	}
+	m.ask(q.lane, l)
 }
 
 const (
@@ -77,6 +97,7 @@ func (m *Machine) resolved(ev *Resolved) {
 		return
 	}
 	r.asking = false
+	same := false
 	switch {
 	case r.asked < m.generation, ev.Policy != nil && ev.Generation < l.generation:
 		r.known = false // answered under a configuration that is no more: asked again
@@ -86,17 +107,20 @@ func (m *Machine) resolved(ev *Resolved) {
 			m.emit(Log{Level: Warn, Subject: "resolver", Text: fmt.Sprintf("no answer for %s: %s", ev.Domain, ev.Reply)})
 		}
 		r.reply = ev.Reply
+		m.recount(l, nil, true)
 		l.timer = m.wheel.set(m.now+m.jitter(backoff(localPause, mostPause, r.trouble)), timerLane, h)
 	default:
 		r.trouble = 0
-		m.takeAnswer(h, l, ev)
+		same = m.takeAnswer(h, l, ev)
 	}
-	m.touchLane(l)
+	m.stirLane(l, same)
 }
 
-// takeAnswer takes over where a lane's mail goes, and what it is counted under.
-func (m *Machine) takeAnswer(h uint32, l *lane, ev *Resolved) {
+// takeAnswer takes over where a lane's mail goes, and what it is counted under. It reports
+// whether all is as it was.
+func (m *Machine) takeAnswer(h uint32, l *lane, ev *Resolved) (same bool) {
 	r := l.route
+	same = r.known && r.class == mail.ClassDelivered && ev.Class == mail.ClassDelivered && m.sameHosts(r, ev.Hosts)
 	changed, others := false, false
 	if ev.Class == mail.ClassDelivered {
 		changed = m.reroute(h, ev)
@@ -106,13 +130,42 @@ func (m *Machine) takeAnswer(h uint32, l *lane, ev *Resolved) {
 	}
 	r.known, r.until = true, max(ev.Until, m.now+leastAnswer)
 	r.class, r.reply = ev.Class, ev.Reply
-	m.setRoute(l, ev.Hosts)
-	switch {
-	case others:
-		m.recount(l, hostNames(ev))
-	case changed:
-		m.recount(l, nil)
+	if same = same && !changed; !same {
+		m.setRoute(l, ev.Hosts)
 	}
+	switch {
+	case ev.Class != mail.ClassDelivered:
+		m.recount(l, nil, true)
+	case others || l.doubtful > 0:
+		m.recount(l, hostNames(ev), false)
+	case changed:
+		m.recount(l, nil, false)
+	}
+	return same
+}
+
+// sameHosts reports whether an answer names the hosts and addresses of the route.
+func (m *Machine) sameHosts(r *laneRoute, hosts []RouteHost) bool {
+	if len(hosts) != len(r.hosts) {
+		return false
+	}
+	for i := range hosts {
+		x := &hosts[i]
+		k := slices.IndexFunc(r.hosts, func(rh routeHost) bool { return m.hosts.at(rh.host).key.host == x.Name })
+		if k < 0 {
+			return false
+		}
+		rh := &r.hosts[k]
+		if rh.preference != x.Preference || rh.tls != x.TLS || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
+			return false
+		}
+		for _, a := range r.addrs[rh.from:rh.to] {
+			if p := &m.places.at(a.place).key; p.port != x.Port || !slices.Contains(x.Addresses, p.addr) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // backoff doubles from first to most with each trouble in a row, from 1.
@@ -128,18 +181,30 @@ func (m *Machine) laneTimer(h uint32) {
 }
 
 // touchLane has all queues of a lane begin anew: those of many tenants in slices.
-func (m *Machine) touchLane(l *lane) {
+func (m *Machine) touchLane(l *lane) { m.stirLane(l, false) }
+
+// stirLane has all queues of a lane looked at; with keep, those that wait in line stay
+// there.
+func (m *Machine) stirLane(l *lane, keep bool) {
+	stir := func(h uint32) {
+		if keep {
+			m.touch(h)
+		} else {
+			m.replace(h)
+		}
+	}
 	if l.queues.n > budget/4 {
 		key := l.key
 		m.eachQueue(func(h uint32, q *queue) {
 			if m.lanes.at(q.lane).key == key {
-				m.replace(h)
+				stir(h)
 			}
 		})
 		return
 	}
+	m.visits -= int(l.queues.n)
 	for q := l.queues.head; q != 0; q = m.queues.at(q).next {
-		m.replace(q)
+		stir(q)
 	}
 }
 

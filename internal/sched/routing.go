@@ -40,7 +40,8 @@ func (m *Machine) setRouting(h uint32, name string) bool {
 	if old != 0 && old != own {
 		m.leaveRouting(h, old)
 	}
-	l.suspended = l.policy.Suspended || m.suspension(l) != nil
+	l.suspended = l.policy.Suspended || m.laneSuspension(l) != nil
+	m.haltQueues(l)
 	return old != 0
 }
 
@@ -73,9 +74,10 @@ func (m *Machine) reroute(h uint32, ev *Resolved) (changed bool) {
 
 // recount has the connections of a lane counted where they belong now, before anything
 // is opened. hosts are the names that its mail may go to; a connection to another one
-// takes no further part. Nil: any.
-func (m *Machine) recount(l *lane, hosts []string) {
-	if l.open.n == 0 {
+// takes no further part. Nil: any. Those opened in doubt take parts from now on, or, when
+// nobody could tell (failed), end.
+func (m *Machine) recount(l *lane, hosts []string, failed bool) {
+	if l.open.n == 0 || failed && l.doubtful == 0 {
 		return
 	}
 	key, n := l.key, l.open.n
@@ -89,12 +91,22 @@ func (m *Machine) recount(l *lane, hosts []string) {
 		open.remove(ch)
 		open.push(ch) // each in turn
 		c := m.conns.at(ch)
-		if hosts != nil && !c.retiring && !slices.Contains(hosts, m.hosts.at(c.host).key.host) {
+		ends := failed && c.doubtful || hosts != nil && !slices.Contains(hosts, m.hosts.at(c.host).key.host)
+		m.noDoubt(m.lanes.at(h), c)
+		if ends && !c.retiring {
 			m.retire(c, m.queues.at(c.queue))
 		}
 		m.renewConn(ch, c)
 		return false
 	}})
+}
+
+// noDoubt: whether the connection's host is one that its mail may go to is known.
+func (m *Machine) noDoubt(l *lane, c *conn) {
+	if c.doubtful {
+		c.doubtful = false
+		l.doubtful--
+	}
 }
 
 // nextUrgent does one visit of what must be done before anything is opened.

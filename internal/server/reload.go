@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -57,9 +56,7 @@ func (s *Server) fill(ev *sched.PolicyChanged, names []sched.Name) {
 		case gone:
 			ev.Queues = append(ev.Queues, sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain})
 		default:
-			q := s.rerouted(&n)
-			ev.Queues = append(ev.Queues, q)
-			ev.Rerouted = ev.Rerouted || cmp.Or(q.Routing, q.Policy.Gateway, n.Domain) != n.Routing
+			ev.Queues = append(ev.Queues, s.rerouted(&n))
 		}
 	}
 }

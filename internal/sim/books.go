@@ -203,6 +203,8 @@ func (w *World) Crash(down time.Duration) {
 		w.letGo(w.conns[id])
 	}
 	clear(w.conns)
+	clear(w.told)
+	w.restore()
 	for _, id := range w.books.order {
 		if k := w.spool.live[id]; k != nil {
 			w.recover(id, k)
@@ -231,7 +233,7 @@ func (w *World) recover(id mail.ID, k *kept) {
 			continue
 		}
 		p.Recipients, p.Attempts, p.Due, p.Binding = left, attempts, due, b
-		p.Policy, p.Generation = w.queuePolicy(b, p.Domain), w.generation
+		p.Policy, p.Generation = w.queuePolicy(b, p.Domain, ""), w.generation
 		ev.Parts = append(ev.Parts, p)
 	}
 	w.step(ev)

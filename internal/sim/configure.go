@@ -10,11 +10,12 @@ import (
 // A world is configured by the rules of a scenario or by a whole configuration. Here is
 // all that it asks of either.
 
-func (w *World) queuePolicy(binding, domain string) *policy.Queue {
+// queuePolicy is what holds for a binding and domain under a rollup; empty: none.
+func (w *World) queuePolicy(binding, domain, rollup string) *policy.Queue {
 	if w.conf != nil {
-		return w.conf.resolver.Queue(binding, domain)
+		return w.conf.resolver.QueueUnder(binding, domain, rollup)
 	}
-	return w.rules.queue(w.bindingOf(binding), domain)
+	return w.rules.queue(w.bindingOf(binding), domain, rollup)
 }
 
 func (w *World) hostPolicy(binding string, r *Receiver, addrs []netip.Addr) *policy.Host {
@@ -40,6 +41,7 @@ func (w *World) tenantWeights() map[string]int {
 
 // ceilings is what a connection counts on under the configuration that holds.
 func (w *World) ceilings(x whose) []ceiling {
+	x = w.under(x)
 	if w.conf != nil {
 		return w.conf.root.ceilings(x)
 	}
@@ -58,9 +60,9 @@ func (w *World) standing(c *conn) standing {
 // gauges is the rates that an act of a connection falls under.
 func (w *World) gauges(c *conn, act string) []gauge {
 	if w.conf != nil {
-		return w.conf.root.gauges(c.whose(), act)
+		return w.conf.root.gauges(w.under(c.whose()), act)
 	}
-	return w.rules.gauges(w.bindingOf(c.Binding), c.whose(), act)
+	return w.rules.gauges(w.bindingOf(c.Binding), w.under(c.whose()), act)
 }
 
 // configure puts a configuration into force, by a reload if the machine runs.
@@ -73,7 +75,8 @@ func (w *World) configure(root *stanza) {
 	old := w.conf
 	w.conf = c
 	if old != nil {
-		w.was = old.root.ceilings
+		under := w.frozen()
+		w.was = func(x whose) []ceiling { return old.root.ceilings(under(x)) }
 	}
 	snap := c.snapshot()
 	for _, b := range w.bindings { // each is set by itself: the order does not matter
@@ -90,7 +93,8 @@ func (w *World) configure(root *stanza) {
 func (w *World) Reload() {
 	old := w.rules
 	old.limits = append([]rule(nil), old.limits...)
-	w.was = func(x whose) []ceiling { return old.ceilings(w.bindingOf(x.binding), x) }
+	under := w.frozen()
+	w.was = func(x whose) []ceiling { return old.ceilings(w.bindingOf(x.binding), under(x)) }
 	w.rules.queues, w.rules.hosts = nil, nil
 	w.reload()
 }
@@ -100,6 +104,7 @@ func (w *World) reload() {
 	if w.m == nil {
 		return
 	}
+	w.reread()
 	w.referee.reload(w)
 	w.generation++
 	ev := sched.PolicyChanged{Generation: w.generation, Server: w.serverPolicy(), Tenants: w.tenantWeights()}
@@ -114,7 +119,9 @@ func (w *World) reload() {
 			case n.Host != "":
 				ev.Hosts = append(ev.Hosts, sched.HostPolicy{Binding: n.Binding, Host: n.Host, Policy: w.hostPolicy(n.Binding, w.receivers[n.Host], n.Addresses)})
 			default:
-				ev.Queues = append(ev.Queues, sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain, Policy: w.queuePolicy(n.Binding, n.Domain)})
+				x := sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain}
+				x.Routing, x.Policy = w.routed(n.Binding, n.Domain, n.Best)
+				ev.Queues = append(ev.Queues, x)
 			}
 		}
 		if cursor = next; cursor == "" {

@@ -11,8 +11,8 @@ func (w *World) expect(s *sentence) error {
 	if len(s.words) > 0 && s.words[0] == "waits" {
 		return w.expectWait(what, s)
 	}
-	if len(s.words) > 0 && s.words[0] == "says" {
-		return w.expectWords(what, strings.Join(s.words[1:], " "))
+	if len(s.words) > 0 && (s.words[0] == "says" || s.words[0] == "rolled") {
+		return w.expectWords(what, s.words[0] == "rolled", strings.Join(s.words[1:], " "))
 	}
 	var got int
 	switch what {
@@ -74,12 +74,16 @@ func (w *World) expect(s *sentence) error {
 }
 
 // expectWords compares what explain says of a queue.
-func (w *World) expectWords(queue, words string) error {
+func (w *World) expectWords(queue string, rollup bool, words string) error {
 	x, ok := w.machine().Explain(w.now, queue)
+	said := x.State
+	if rollup {
+		said = x.Rollup
+	}
 	switch {
 	case !ok:
 		return fmt.Errorf("there is no such queue")
-	case !strings.Contains(x.State, words):
+	case !strings.Contains(said, words):
 		return fmt.Errorf("it says:\n%s", w.explainQueue(queue))
 	}
 	return nil

@@ -128,8 +128,12 @@ func RandomPlan(seed uint64) *Plan {
 	p.drawLimits()
 	p.drawMail()
 	p.drawTrouble()
+	p.drawRollups()
 	p.Conf.seal("")
 	p.drawReloads()
+	if p.Seed%2 == 0 {
+		p.drawRerouting()
+	}
 	return p.Plan
 }
 
@@ -367,7 +371,7 @@ func (p *planner) drawTrouble() {
 func (p *planner) drawReloads() {
 	var paths []string
 	p.Conf.all(func(s *stanza) {
-		if s.kind != "tenant" {
+		if s.kind != "tenant" && s.kind != "rollup" {
 			paths = append(paths, s.path)
 		}
 	})

@@ -93,6 +93,7 @@ type conn struct {
 	group   string
 	parts   []handed // in progress first
 	keys    []string // of the referee, by plain names
+	under   string   // of these, the one of its routing domain
 	on      standing // what the referee counts it on
 	up      bool
 	hangs   bool
@@ -103,30 +104,41 @@ type conn struct {
 }
 
 func (w *World) resolve(a sched.Resolve) {
+	asked := w.generation
 	w.after(w.vary(2*time.Millisecond), func() {
 		ev := sched.Resolved{Binding: a.Binding, Domain: a.Domain, Until: w.now + int64(5*time.Minute)}
-		d := w.domains[a.Domain]
-		if d == nil {
-			d = &domain{hosts: []mxHost{{name: "mx." + a.Domain, preference: 10}}}
-		}
-		if ev.Class = mail.ClassDelivered; d.fails != mail.ClassNone {
-			ev.Class, ev.Reply = d.fails, mail.Reply{Text: "DNS says " + d.fails.String(), Stage: mail.StageResolve}
+		if ev.Class = mail.ClassDelivered; w.domains[a.Domain] != nil && w.domains[a.Domain].fails != mail.ClassNone {
+			ev.Class = w.domains[a.Domain].fails
+			ev.Reply = mail.Reply{Text: "DNS says " + ev.Class.String(), Stage: mail.StageResolve}
 		} else {
-			route := w.routes[a.Binding+"/"+a.Domain][:0]
-			for _, h := range d.hosts {
-				r := w.Receiver(h.name)
-				for _, addr := range r.Addresses {
-					route = append(route, whose{a.Binding, a.Domain, h.name, addr})
-				}
-				ev.Hosts = append(ev.Hosts, sched.RouteHost{
-					Name: h.name, Preference: h.preference, Addresses: slices.Clone(r.Addresses), Port: 25,
-					TLS: h.tls, Policy: w.hostPolicy(a.Binding, r, r.Addresses),
-				})
-			}
-			w.routes[a.Binding+"/"+a.Domain] = route
+			w.answer(&ev, asked)
 		}
 		w.step(ev)
 	})
+}
+
+// answer tells the hosts of a domain, and what it is counted under. One to a question
+// from before a reload is not taken.
+func (w *World) answer(ev *sched.Resolved, asked uint64) {
+	key := ev.Binding + "/" + ev.Domain
+	way := w.routes[key][:0]
+	for _, h := range w.hostsOf(ev.Domain) {
+		r := w.Receiver(h.name)
+		for _, addr := range r.Addresses {
+			way = append(way, whose{ev.Binding, ev.Domain, h.name, addr})
+		}
+		ev.MX = append(ev.MX, h.name)
+		ev.Hosts = append(ev.Hosts, sched.RouteHost{
+			Name: h.name, Preference: h.preference, Addresses: slices.Clone(r.Addresses), Port: 25,
+			TLS: h.tls, Policy: w.hostPolicy(ev.Binding, r, r.Addresses),
+		})
+	}
+	w.routes[key] = way
+	ev.Best = len(w.bestOf(ev.Domain))
+	ev.Routing, ev.Policy = w.routed(ev.Binding, ev.Domain, ev.MX[:ev.Best])
+	if ev.Generation = w.generation; asked == w.generation {
+		w.tell(ev)
+	}
 }
 
 func (w *World) connect(a sched.Connect) {
@@ -210,6 +222,7 @@ func (w *World) deliver(a sched.Deliver) {
 	for _, g := range w.gauges(c, "messages") {
 		w.referee.spend(w, g, g.cost(a), c)
 	}
+	w.checkHost(c, a)
 	if len(c.parts) > 2 {
 		w.fail("connection %d holds %d parts", a.Conn, len(c.parts))
 	}
@@ -375,7 +388,7 @@ func (w *World) rebind(a sched.Rebind) {
 		for _, n := range names {
 			b := w.bindingOf(n)
 			w.rebounds[a.Domain] = append(w.rebounds[a.Domain], n)
-			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.queuePolicy(n, a.Domain), Generation: w.generation})
+			ev.Candidates = append(ev.Candidates, sched.Candidate{Binding: n, Weight: b.weight, Policy: w.queuePolicy(n, a.Domain, ""), Generation: w.generation})
 		}
 		w.step(ev)
 	})

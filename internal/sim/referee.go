@@ -40,6 +40,7 @@ func (r *referee) counts(w *World, c *conn, how string) {
 	for _, name := range []string{"server", c.Binding, c.Domain, c.Host, c.Binding + "/" + c.Domain, c.Binding + "/" + c.Host, c.Address.String()} {
 		r.add(c, name)
 	}
+	r.name(c, w.under(c.whose()).domain)
 	c.on = w.standing(c)
 	poor := r.holdsNothing(w, c)
 	over := r.judge(w, c.on.now, poor, func(o *conn) []ceiling { return o.on.now })
@@ -97,6 +98,7 @@ func (r *referee) reload(w *World) {
 	for _, o := range w.conns {
 		o.on.before = o.on.now
 		if !w.bindingOf(o.Binding).gone {
+			r.name(o, w.under(o.whose()).domain)
 			o.on.now = w.ceilings(o.whose())
 		}
 	}
@@ -108,6 +110,20 @@ func (r *referee) add(c *conn, name string) {
 	c.keys = append(c.keys, name)
 	r.open[name]++
 	r.Peak[name] = max(r.Peak[name], r.open[name])
+}
+
+// name counts a connection under a routing domain, and no longer under another one.
+func (r *referee) name(c *conn, under string) {
+	name := "under:" + under
+	if c.under == name {
+		return
+	}
+	if i := slices.Index(c.keys, c.under); i >= 0 {
+		r.open[c.under]--
+		c.keys = slices.Delete(c.keys, i, i+1)
+	}
+	c.under = name
+	r.add(c, name)
 }
 
 func (r *referee) closed(c *conn) {

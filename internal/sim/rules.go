@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -27,6 +28,9 @@ type rules struct {
 	files   int // open-file limit on connections; 0: none
 	tune    func(*policy.Queue)
 	off     map[string]bool // suspended bindings and domains
+
+	rollups  []policy.Rollup
+	mxRollup map[string]string // by domain, or "*"
 
 	queues map[string]*policy.Queue // made so far under this generation
 	hosts  map[string]*policy.Host
@@ -100,22 +104,25 @@ func (r *rules) find(b *binding, domain, host string) []policy.Limit {
 	return kept
 }
 
-// queue is the policy of a binding and domain.
-func (r *rules) queue(b *binding, domain string) *policy.Queue {
+// queue is the policy of a binding and domain, under a rollup if that is not empty.
+func (r *rules) queue(b *binding, domain, rollup string) *policy.Queue {
 	if r.queues == nil {
 		r.queues = map[string]*policy.Queue{}
 	}
-	id := b.name + "/" + domain
+	id := b.name + "/" + domain + "/" + rollup
 	if q := r.queues[id]; q != nil {
 		return q
 	}
 	q := &policy.Queue{
-		Group: b.group, Limits: sorted(r.find(b, domain, "")), Throttles: r.throttles(domainTargets(b, domain)...), Ramp: 0.30,
+		Group: b.group, Rollup: r.setting(domain), Limits: sorted(r.find(b, cmp.Or(rollup, domain), "")), Throttles: r.throttles(domainTargets(b, cmp.Or(rollup, domain))...), Ramp: 0.30,
 		Retry:      policy.RetrySchedule{Steps: []time.Duration{20 * time.Minute}, Doubling: true, Max: 12 * time.Hour},
 		Expiration: 5 * 24 * time.Hour, MaxRetries: -1,
 		MaxRecipientsPerBatch: 100, IdleTimeout: 5 * time.Second, MaxMXHosts: 5, MaxAddressesPerHost: 2,
 		HostFailureRetry: 2 * time.Minute, GenerateBounces: true,
 		Suspended: r.off["binding:"+b.name] || r.off[domain],
+	}
+	if rollup != "" {
+		q.Under = r.under(q.Rollup)
 	}
 	if r.tune != nil {
 		r.tune(q)
@@ -247,7 +254,7 @@ func (w *World) Hand(x Load) {
 	for i := range idx {
 		idx[i] = i
 	}
-	part := sched.SubmittedPart{Binding: x.Binding, Domain: x.Domain, Group: group, Policy: w.queuePolicy(x.Binding, x.Domain), Generation: w.generation, Recipients: idx, Due: w.now}
+	part := sched.SubmittedPart{Binding: x.Binding, Domain: x.Domain, Group: group, Policy: w.queuePolicy(x.Binding, x.Domain, ""), Generation: w.generation, Recipients: idx, Due: w.now}
 	w.books.accept(id, x.Job, x.Recipients)
 	w.spool.live[id] = &kept{tenant: x.Tenant, job: x.Job, priority: x.Priority, received: w.now + w.wall, parts: []sched.SubmittedPart{part}, state: map[int]mail.RecipientState{}}
 	w.step(sched.Submitted{Message: id, Envelope: &mail.Envelope{ID: id}, Tenant: x.Tenant, Job: x.Job, Priority: x.Priority, Received: w.now, Parts: []sched.SubmittedPart{part}})

@@ -28,13 +28,17 @@ import (
 //	tenant shop weight 3
 //	option max_deliveries_per_connection 20
 //	domain one.test mx 10 mx1.one.test 20 mx2.one.test
+//	rollup gmail.rollup mx *.google.test             a reload adds it; rollup gmail.rollup none takes it away
+//	mx_rollup one.test auto                          off, auto, a Rollup, a domain; target * for all
 //	dns one.test fails deferred                      deferred, refused, local; works again: dns one.test works
 //	addresses mx1.one.test 2
 //	address mx1.one.test 2001:db8::1                 one more
 //	receiver mx1.one.test latency 5ms bears 20 refuses from 10s to 20s
 //	submit 100 messages to one.test every 10ms via ip-1 tenant shop recipients 3 job spring priority low
 //	submit 5 messages to one.test via ip-1 named     the client named the binding, not its group
-//	suspend one.test | binding:ip-1 | *              also resume, retry
+//	suspend one.test binding:ip-1 tenant:shop | *    what is named together; also resume, retry
+//	fail job:spring                                  ends what waits; retry and move know jobs too
+//	move one.test to ip-2                            to a binding, or to group:pool
 //	configure suspend one.test                       suspend_delivery by a reload; configure resume
 //	trouble ip-1 address                             address, files, ports, route, route6, none
 //	trouble ip-1 route to mx1.one.test               only there
@@ -47,6 +51,8 @@ import (
 //	expect peak one.test at most 8                   a number alone is exact; also at least
 //	expect one.test/default waits on max_outbound_connections
 //	expect one.test/default says waits for a token   in what explain says
+//	expect open under:gmail.rollup 6                 connections counted under a routing domain now; peak too
+//	expect one.test/default rolled up under X        in what explain says of rollups
 //	expect log binding ip-1
 func Scenario(r io.Reader) (*World, error) {
 	w := New(1)
@@ -106,6 +112,10 @@ func (w *World) sentence(words []string, line int) error {
 		w.sayOption(s)
 	case "domain":
 		w.sayDomain(s)
+	case "rollup":
+		w.sayRollup(s, line)
+	case "mx_rollup":
+		w.sayMXRollup(s)
 	case "dns":
 		w.sayDNS(s)
 	case "addresses":
@@ -122,8 +132,8 @@ func (w *World) sentence(words []string, line int) error {
 		w.sayReceiver(s)
 	case "submit":
 		w.saySubmit(s)
-	case "suspend", "resume", "retry":
-		w.sayVerb(words[0], s.word())
+	case "suspend", "resume", "retry", "fail", "move":
+		w.sayVerb(words[0], s)
 	case "configure":
 		w.sayConfigure(s)
 	case "trouble":
@@ -298,16 +308,6 @@ func (w *World) saySubmit(s *sentence) {
 		}
 		w.client(time.Duration(i)*every, func() { w.Hand(load) })
 	}
-}
-
-func (w *World) sayVerb(verb, target string) {
-	ev := sched.Operator{Verb: map[string]sched.Verb{"suspend": sched.Suspend, "resume": sched.Resume, "retry": sched.Retry}[verb], By: "scenario"}
-	if b, ok := strings.CutPrefix(target, "binding:"); ok {
-		ev.Binding = b
-	} else if target != "*" {
-		ev.Domain = target
-	}
-	w.step(ev)
 }
 
 func (w *World) sayConfigure(s *sentence) {

@@ -32,6 +32,7 @@ type World struct {
 	rules      rules                 // the configuration of a scenario
 	rebounds   map[string][]string   // by domain: bindings that were offered its mail in another one's place
 	routes     map[string][]whose    // where the mail of a binding and domain was last told to go
+	told       map[string]*lastTold  // by binding and domain
 	was        func(whose) []ceiling // the table of the configuration before
 	wall       int64                 // what the wall clock is ahead of the machine's: it may be set
 	conf       *conf                 // that of a random world; nil: the rules hold
@@ -43,6 +44,8 @@ type World struct {
 	referee    referee
 	books      books
 	spool      spool
+	facts      map[string]sched.Suspension // what is remembered
+	keys       []string                    // in the order in which they came
 	messages   int
 	stopped    bool
 	Steps      int
@@ -78,7 +81,7 @@ func New(seed uint64) *World {
 	w := &World{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: int64(time.Hour), wakeAt: never,
 		receivers: map[string]*Receiver{}, domains: map[string]*domain{}, bindings: map[string]*binding{},
-		conns: map[sched.ConnID]*conn{}, routes: map[string][]whose{}, rebounds: map[string][]string{},
+		conns: map[sched.ConnID]*conn{}, routes: map[string][]whose{}, told: map[string]*lastTold{}, rebounds: map[string][]string{},
 	}
 	w.begin = w.now
 	w.trace.reset()
@@ -212,6 +215,8 @@ func (w *World) do(a sched.Action) {
 		w.store(a.Seq, a.Message, a.States, a.Last)
 	case sched.Finish:
 		w.store(a.Seq, a.Message, nil, true)
+	case sched.Remember:
+		w.remember(a)
 	case sched.Rebind:
 		w.rebind(a)
 	case sched.WakeAt:
