@@ -171,30 +171,22 @@ func (l *lane) busy() int {
 	return int(min(math.Ceil(l.route.pace*float64(l.service)/1e9), 1e9)) + 1
 }
 
-// took has the mean time that a message takes follow one more sample. When that changes
-// how many connections can be kept busy, the lane's queues are looked at.
-func (m *Machine) took(l *lane, ns int64) {
+// paced takes note of how long a message took. When that changes how many connections the
+// rates can keep busy, every queue of the lane is looked at.
+func (m *Machine) paced(l *lane, ns int64) {
 	before := l.busy()
+	if l.takes(ns); l.busy() != before {
+		m.stirLane(l, true)
+	}
+}
+
+// takes has the mean time that a message takes follow one more sample.
+func (l *lane) takes(ns int64) {
 	if l.service == 0 {
 		l.service = max(ns, 1)
-	} else {
-		l.service = max(l.service+(ns-l.service)/8, 1)
-	}
-	if l.busy() == before {
 		return
 	}
-	if l.queues.n > budget/4 {
-		key := l.key
-		m.eachQueue(func(h uint32, q *queue) {
-			if m.lanes.at(q.lane).key == key {
-				m.touch(h)
-			}
-		})
-		return
-	}
-	for q := l.queues.head; q != 0; q = m.queues.at(q).next {
-		m.touch(q)
-	}
+	l.service = max(l.service+(ns-l.service)/8, 1)
 }
 
 // openingTolls is what a connection costs that is opened for a message of n recipients.

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -124,39 +123,5 @@ func (w *World) sayRate(s *sentence, line int) {
 	r, err := policy.ParseRate(text)
 	if s.note(err); err == nil {
 		w.Rate(option, target, r, line)
-	}
-}
-
-// drawRate draws a rate that is valid at a place.
-func (p *planner) drawRate(x perch) *assign {
-	options := rateOptions
-	if x.kind == "host" {
-		options = rateOptions[2:]
-	}
-	per := pick(p, []time.Duration{time.Second, 5 * time.Second, time.Minute, time.Hour})
-	r := &rate{n: 1 + p.Int64N(30), per: per, burst: 1 + p.Int64N(8)}
-	if per == time.Hour {
-		r.n *= 20
-	}
-	if p.IntN(10) == 0 {
-		r.n = 0
-	}
-	return &assign{option: pick(p, options), rate: r}
-}
-
-// drawRates draws throttles and rates, and changes of them. It has a source of its own.
-func (p *planner) drawRates() {
-	old := p.Rand
-	p.Rand = rand.New(rand.NewPCG(p.Seed, 3))
-	defer func() { p.Rand = old }()
-	for range p.IntN(6) {
-		x := p.perch()
-		a := p.drawRate(x)
-		x.stanza().put(a.option, a)
-		if p.IntN(3) == 0 {
-			a = p.drawRate(x)
-			p.Conf.seal("")
-			p.Acts = append(p.Acts, act{What: "set", At: p.within(time.Hour), Span: p.within(10 * time.Minute), Path: x.stanza().path, Set: a})
-		}
 	}
 }
