@@ -45,6 +45,7 @@ type Server struct {
 	agent    *deliver.Agent
 	edges    *edges
 	store    *store
+	notebook *notebook
 	gate     *gate
 	injector *inject.Injector
 	sandbox  *sandbox
@@ -93,9 +94,13 @@ func (s *Server) start() error {
 	if err := s.openSpool(); err != nil {
 		return err
 	}
+	if err := s.openNotebook(); err != nil {
+		return err
+	}
 	if err := s.connect(); err != nil {
 		return err
 	}
+	s.notebook.restore(s.driver.Step)
 	n, err := s.recover()
 	if err != nil {
 		return err
@@ -208,6 +213,7 @@ func (s *Server) connect() error {
 	}
 	e.driver, e.agent, e.store, e.resolve, e.rebind, e.outcomes = s.driver, s.agent, s.store, s.resolve, s.candidates, s.withLastReplies
 	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
+	e.remember = func(a sched.Remember) { s.notebook.in.put(note{Remember: a}) }
 	go s.store.run()
 	go e.logging()
 	go e.accounting(s.accounts)

@@ -44,6 +44,8 @@ type World struct {
 	referee    referee
 	books      books
 	spool      spool
+	facts      map[string]sched.Suspension // what is remembered
+	keys       []string                    // in the order in which they came
 	messages   int
 	stopped    bool
 	Steps      int
@@ -213,6 +215,8 @@ func (w *World) do(a sched.Action) {
 		w.store(a.Seq, a.Message, a.States, a.Last)
 	case sched.Finish:
 		w.store(a.Seq, a.Message, nil, true)
+	case sched.Remember:
+		w.remember(a)
 	case sched.Rebind:
 		w.rebind(a)
 	case sched.WakeAt:

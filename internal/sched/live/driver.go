@@ -11,6 +11,7 @@ import (
 type Edges interface {
 	Resolve(sched.Resolve)
 	Rebind(sched.Rebind)
+	Remember(sched.Remember)
 	Connect(sched.Connect)
 	Deliver(sched.Deliver)
 	Recall(sched.Recall)
@@ -85,6 +86,8 @@ func (d *Driver) carry(a sched.Action) {
 		d.edges.Close(a)
 	case sched.Resolve:
 		d.edges.Resolve(a)
+	case sched.Remember:
+		d.edges.Remember(a)
 	case sched.Rebind:
 		d.edges.Rebind(a)
 	case sched.Log:
