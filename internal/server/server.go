@@ -220,7 +220,8 @@ func (s *Server) connect() error {
 	var err error
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
-		Now: s.wall,
+		Now:     s.wall,
+		Signing: s.signing, Unsigned: (&unsigned{log: s.log}).tell,
 	})
 	return err
 }
