@@ -52,6 +52,8 @@ type Config struct {
 	// Unsigned is told why a message that was to be signed leaves without a signature.
 	// Called for every such message. May be nil.
 	Unsigned func(error)
+	// Refused is told of every refusal, by a word (Reason). Nil: nobody is.
+	Refused func(reason string)
 }
 
 // Injector takes messages in. Safe for concurrent use.
@@ -76,6 +78,9 @@ func New(cfg Config) (*Injector, error) {
 	}
 	if cfg.Gate == nil {
 		cfg.Gate = func() mail.Reply { return mail.Reply{} }
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(string) {}
 	}
 	p, err := newPasswords(cfg.Now)
 	if err != nil {

@@ -22,7 +22,7 @@ func (m *Machine) attempted(ev *Attempted) {
 	if !c.fruitful {
 		c.began = c.started // the first one pays for the opening
 	}
-	m.lanes.at(c.lane).takes(m.now - c.began)
+	m.paced(m.lanes.at(c.lane), m.now-c.began)
 	c.began = m.now
 	c.served++
 	c.recipients += int32(m.size(p))
