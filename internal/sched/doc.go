@@ -46,6 +46,7 @@
 //	path.go     the counters that a connection is on
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
 //	conn.go     a connection's life: parts, rest, retirement, end
+//	recall.go   parts that come back unbegun
 //	attempt.go  outcomes: who is done, who waits, who goes again;  result.go their writing
 //	part.go, submit.go, timer.go   parts, their recipients and their times
 //	reload.go, operator.go, bind.go, job.go   changes from outside, in slices
