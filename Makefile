@@ -31,8 +31,8 @@ race: ## the same under the race detector, without the long simulated worlds
 blackbox: tools build ## the built binary against real clients and receivers, a sample
 	@scripts/gotest.sh blackbox ./tests/...
 
-soak: tools build ## the black-box tests with full counts
-	@scripts/gotest.sh soak ./tests/...
+soak: tools build ## the black-box tests, and those of the limits, with full counts
+	@scripts/gotest.sh soak ./internal/limit ./tests/...
 
 check: tools ## format, vet, staticcheck, import arrows, generated files
 	@scripts/check.sh

@@ -2,10 +2,10 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -76,12 +76,17 @@ func (l *lister) queues(each func(sched.QueueView) error) (more bool, err error)
 
 func (l *lister) table(w io.Writer) (more bool, err error) {
 	t := table(w)
-	fmt.Fprintln(t, "QUEUE\tQUEUED\tREADY\tCONNECTIONS\tOLDEST\tSTATE")
+	title := sync.OnceFunc(func() { fmt.Fprintln(t, "QUEUE\tQUEUED\tREADY\tCONNECTIONS\tOLDEST\tSTATE") })
 	more, err = l.queues(func(q sched.QueueView) error {
+		title()
 		_, err := fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", printable(q.Queue), q.Queued, q.Ready, q.Conns, seconds(q.Oldest), printable(queueState(&q)))
 		return err
 	})
-	return more, errors.Join(err, t.Flush())
+	if err != nil {
+		return false, err
+	}
+	title()
+	return more, t.Flush()
 }
 
 // json streams one array over all pages.

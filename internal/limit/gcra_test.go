@@ -59,12 +59,12 @@ func TestRatesAreExact(t *testing.T) {
 		{10000, second, 10000},
 		{3, 1000, 2}, // a third of a microsecond and more: fractions of a nanosecond count
 	} {
-		length := day
-		if most := int64(2_000_000); r.N*(length/r.Per) > most {
-			length = most / r.N * r.Per // of the fast ones only as much; soak plays them all
-			if soak() {
-				length = min(day, 200*length)
-			}
+		length, most := day, int64(500_000)
+		if soak() {
+			most = 1_000_000_000 // 10,000 a second for the whole day
+		}
+		if r.N*(length/r.Per) > most {
+			length = most / r.N * r.Per // of the fast ones only as much
 		}
 		e := New()
 		id, _ := e.Throttle(key("rate", "", ""), r)
@@ -193,5 +193,63 @@ func TestRateDebt(t *testing.T) {
 	}
 	if next := e.Ready(full, one[0]) - full; next != int64(51*72*time.Second) {
 		t.Errorf("the next one after %v, want 51 * 72 s", time.Duration(next))
+	}
+}
+
+func TestRefund(t *testing.T) {
+	for _, x := range []struct {
+		burst         int64
+		spends, given int
+		later         int64 // when one more is spent before the refund; 0: none
+		free          int   // acts that are possible at the time of the refund
+	}{
+		{burst: 1, spends: 1, given: 0, free: 0},
+		{burst: 1, spends: 1, given: 1, free: 1},
+		{burst: 3, spends: 3, given: 1, free: 1},
+		{burst: 3, spends: 3, given: 3, free: 3},
+		{burst: 3, spends: 1, given: 1, free: 3},
+		{burst: 1, spends: 1, given: 1, later: 10 * second, free: 0}, // it has grown again meanwhile, and was used
+	} {
+		e := New()
+		id, _ := e.Throttle(key("rate", "", ""), Rate{1, 10 * second, x.burst})
+		one := []Toll{{id, 1}}
+		for range x.spends {
+			if _, ok := e.Spend(second, one, Turn{}); !ok {
+				t.Fatalf("%+v: refused", x)
+			}
+		}
+		now := second + second/10
+		if x.later > 0 {
+			now = second + x.later
+			if _, ok := e.Spend(now, one, Turn{}); !ok {
+				t.Fatalf("%+v: refused later", x)
+			}
+		}
+		for range x.given {
+			e.Refund(now, second, one)
+		}
+		free := 0
+		for ; free < 10; free++ {
+			if _, ok := e.Spend(now, one, Turn{}); !ok {
+				break
+			}
+		}
+		if free != x.free {
+			t.Errorf("%+v: %d acts are possible", x, free)
+		}
+	}
+}
+
+// TestRefundWakes: a token that comes back is for whoever waits.
+func TestRefundWakes(t *testing.T) {
+	e := New()
+	id, _ := e.Throttle(key("rate", "", ""), Rate{1, day, 1})
+	tolls := []Toll{{id, 1}}
+	e.Spend(0, tolls, Turn{})
+	b, _ := e.Check(0, nil, tolls, Turn{Waiter: 1})
+	e.Park(0, Turn{Waiter: 1}, nil, b)
+	e.Refund(second, 0, tolls)
+	if w, _, ok := e.Next(); !ok || w != 1 {
+		t.Error("nobody is woken for the token that came back")
 	}
 }

@@ -22,10 +22,10 @@ type crossing struct {
 	length      time.Duration // 0: ten hours
 }
 
-// play returns the victim that fared worst, the time that would be fair between two grants of it, and the
-// units of counters that all have got.
-func (x *crossing) play(t testing.TB, unfair bool) (victim *player, fair time.Duration, all int) {
-	w := newWorld(t)
+// build puts the players into a world; fair is the time between two grants to a victim
+// that would be fair.
+func (x *crossing) build(t testing.TB, unfair bool) (w *world, victims []*player, fair time.Duration) {
+	w = newWorld(t)
 	w.unfair = unfair
 	x.victims = max(x.victims, 1)
 	var path []CounterID
@@ -64,8 +64,15 @@ func (x *crossing) play(t testing.TB, unfair bool) (victim *player, fair time.Du
 	for range x.victims {
 		w.join(&player{path: path, tolls: tolls, hold: x.victimHold, fixed: x.fixed})
 	}
+	return w, w.queues[len(w.queues)-x.victims:], fair
+}
+
+// play returns the victim that fared worst, the time between two grants of it that would
+// be fair, and the units of counters that all have got.
+func (x *crossing) play(t testing.TB, unfair bool) (victim *player, fair time.Duration, all int) {
+	w, victims, fair := x.build(t, unfair)
 	w.run(x.length)
-	for _, p := range w.queues[len(w.queues)-x.victims:] {
+	for _, p := range victims {
 		if victim == nil || p.gap(x.length) > victim.gap(x.length) {
 			victim = p
 		}

@@ -79,8 +79,14 @@ func (m *Machine) tallyFor(name string) uint16 {
 	return t
 }
 
-// counterCause is the cause "that counter blocks".
+// counterCause is the cause "that counter blocks". The two buckets of a throttle are one.
 func (m *Machine) counterCause(id limit.CounterID) uint32 {
+	if k := m.limits.Key(id); k.Sent {
+		k.Sent = false
+		if twin, ok := m.limits.Lookup(k); ok {
+			id = twin
+		}
+	}
 	x := &m.meta[id]
 	if x.cause == noCause {
 		x.cause = m.causes.alloc()
