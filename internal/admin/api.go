@@ -21,6 +21,7 @@ const maxBody = 64 << 10
 func Handler(b Backend, log *slog.Logger) http.Handler {
 	a := &api{b: b, log: log}
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", b.Metrics())
 	mux.HandleFunc("GET /v1/status", a.status)
 	mux.HandleFunc("GET /v1/queues", a.queues)
 	mux.HandleFunc("GET /v1/explain", a.explain)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
@@ -19,6 +20,8 @@ var ErrRefused = errors.New("refused")
 // Backend is what the API needs of the server. Safe for concurrent use.
 type Backend interface {
 	Status() Status
+	// Metrics serves all metrics in the Prometheus format.
+	Metrics() http.Handler
 	// Queues lists at most n queues after the cursor ("" begins) and gives the cursor of
 	// the next page, empty at the end.
 	Queues(cursor string, n int) ([]sched.QueueView, string)

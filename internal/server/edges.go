@@ -29,6 +29,7 @@ type edges struct {
 
 	// outcomes completes the outcomes of what expired.
 	outcomes  func(mail.ID, []mail.Outcome) []mail.Outcome
+	counted   func(*sched.Account) // counts what is handed to the writer
 	accounts  *outbox[sched.Account]
 	accounted chan struct{} // closed when all accounts have been handed to the writer
 	resolve   func(context.Context, sched.Resolve) sched.Resolved
@@ -76,7 +77,9 @@ func (e *edges) accounting(w *account.Writer) {
 			return
 		}
 		for i := range accounts {
-			if a := &accounts[i]; a.Kind == sched.RecordBounced {
+			a := &accounts[i]
+			e.counted(a)
+			if a.Kind == sched.RecordBounced {
 				a.Outcomes = e.outcomes(a.Message, a.Outcomes)
 			}
 		}

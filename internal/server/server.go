@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-mta/sluice/internal/inject"
 	"github.com/sluice-mta/sluice/internal/inject/smtpin"
 	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/metrics"
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/sched/live"
@@ -49,6 +50,9 @@ type Server struct {
 	gate     *gate
 	injector *inject.Injector
 	sandbox  *sandbox
+	metrics  *metrics.Metrics
+	surveys  surveys
+	lookups  lookups
 	resolver atomic.Pointer[dns.Resolver]
 	router   atomic.Pointer[dns.Router]
 
@@ -194,6 +198,8 @@ func (s *Server) connect() error {
 	s.driver = live.New(s.opts.Clock, sched.Config{
 		Seed: rand.Uint64(), Generation: snap.Generation, Server: s.bounds(snap), Tenants: snap.Tenants,
 	}, e)
+	s.metrics = metrics.New(s.sample)
+	s.watch()
 	if err := s.openAccounts(); err != nil {
 		return err
 	}
@@ -212,6 +218,7 @@ func (s *Server) connect() error {
 		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
 	}
 	e.driver, e.agent, e.store, e.resolve, e.rebind, e.outcomes = s.driver, s.agent, s.store, s.resolve, s.candidates, s.withLastReplies
+	e.counted = s.counted
 	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
 	e.remember = func(a sched.Remember) { s.notebook.in.put(note{Remember: a}) }
 	go s.store.run()
@@ -220,7 +227,7 @@ func (s *Server) connect() error {
 	var err error
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
-		Now: s.wall,
+		Now: s.wall, Refused: s.metrics.Refused,
 	})
 	return err
 }
