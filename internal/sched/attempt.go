@@ -19,9 +19,7 @@ func (m *Machine) attempted(ev *Attempted) {
 		return
 	}
 	m.takeBack(ch, h)
-	if c.fruitful {
-		m.hostTakes(c.host, m.now-c.began)
-	} else {
+	if !c.fruitful {
 		c.began = c.started // the first one pays for the opening
 	}
 	m.paced(m.lanes.at(c.lane), m.now-c.began)

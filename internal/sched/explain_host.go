@@ -58,7 +58,7 @@ func (m *Machine) hostView(now int64, l *lane, rh *routeHost) HostView {
 	case x.gate != 0 && m.barred(m.gates.at(x.gate)):
 		v.State = "busy: " + m.gates.at(x.gate).reply.String()
 		v.Why, _, _ = m.closedState(now, x.gate)
-	case !x.proven && x.opening > 0:
+	case !x.proven && x.calling > 0:
 		v.State = "probed: the first connection is being opened"
 	case full && by != nil:
 		v.State = "full"

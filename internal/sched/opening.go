@@ -1,58 +1,26 @@
 package sched
 
+import "time"
+
 // openingMost is how many connections of one binding may be on their way to one host,
-// unanswered. What holds up another binding's does not count. A receiver is not buried
-// under more calls than it takes in, which it would drop without a word. Beside as many
-// sessions, at most openingFew are opened at a time: when many queues come at once, those
-// that are open go from queue to queue (migrate.go). And when each message takes longer
-// for their number, more of them bring little: there is one more when each has had a turn.
-const (
-	openingMost = 32
-	openingFew  = 4
-)
+// unanswered, or as many as sessions are open there if these are more: a host that bears
+// them answers as many again. What holds up another binding's does not count. So a receiver
+// is not buried under more calls than it takes in, which it would drop without a word, and
+// what is allowed is reached all the same, by doubling.
+const openingMost = 32
+
+// openingSlow is how long a connection counts as on its way: a receiver that lets callers
+// wait for its greeting, as some do on purpose, has taken the call by then.
+const openingSlow = int64(time.Second)
 
 // crowded reports whether further connections to the host wait for those that are being
 // opened. To a host that has proven nothing there is one, which probes: a dead domain is
 // not called by all its mail at once.
 func (h *host) crowded() bool {
 	if !h.proven {
-		return h.opening > 0
+		return h.calling > 0
 	}
-	switch {
-	case h.open+h.opening < openingMost:
-		return false
-	case h.laden():
-		return h.opening > 0 || h.carried < quantumParts*h.open
-	}
-	return h.opening >= openingFew
-}
-
-// laden reports whether all sessions are busy and a message takes half as long again as it
-// does when they are few.
-func (h *host) laden() bool { return h.idle.n == 0 && h.takes > h.light+h.light/2 }
-
-// hostTakes has the mean time that a message takes at a host follow one more sample.
-func (m *Machine) hostTakes(host uint32, ns int64) {
-	x := m.hosts.at(host)
-	if x.takes == 0 {
-		x.takes = ns
-	}
-	x.carried++
-	x.takes += (ns - x.takes) / openingMost
-	switch {
-	case x.light == 0 || x.takes < x.light:
-		x.light = x.takes
-	case x.open <= openingMost: // what it takes by itself may have changed
-		x.light += (x.takes - x.light) / (8 * openingMost)
-	}
-	m.easeCrowd(host)
-}
-
-// easeCrowd wakes those who wait at a host if it has room for them by now.
-func (m *Machine) easeCrowd(host uint32) {
-	if x := m.hosts.at(host); x.crowd.len() > 0 && !x.crowded() {
-		m.wakeCrowd(host)
-	}
+	return h.opening >= max(openingMost, h.open)
 }
 
 // proves: a session came about with the host, or it took mail. It is in order until an
@@ -76,7 +44,7 @@ func (m *Machine) wakeCrowd(host uint32) {
 // have proven nothing either are left alone meanwhile.
 func (m *Machine) prober(hosts []routeHost) uint32 {
 	for i := range hosts {
-		if x := m.hosts.at(hosts[i].host); !x.proven && x.opening > 0 {
+		if x := m.hosts.at(hosts[i].host); !x.proven && x.calling > 0 {
 			return hosts[i].host
 		}
 	}
@@ -96,20 +64,32 @@ func (m *Machine) crowdAt(rh *routeHost, probed uint32) uint32 {
 }
 
 // begins counts a connection as being opened, until answered.
-func (m *Machine) begins(c *conn) {
-	c.opening = true
+func (m *Machine) begins(h uint32, c *conn) {
 	x := m.hosts.at(c.host)
+	c.calling, c.opening = true, true
+	x.calling++
 	x.opening++
-	x.carried = 0
+	c.timer = m.wheel.set(m.now+openingSlow, timerConn, h)
+}
+
+// drags: a connection is not answered yet and counts no more as on its way.
+func (m *Machine) drags(c *conn) {
+	if c.opening {
+		c.opening = false
+		m.hosts.at(c.host).opening--
+		m.wakeCrowd(c.host)
+	}
 }
 
 // answered: the connection is open, or has failed.
 func (m *Machine) answered(c *conn) {
-	if !c.opening {
+	if !c.calling {
 		return
 	}
-	c.opening = false
-	m.hosts.at(c.host).opening--
+	m.wheel.cancel(&c.timer)
+	m.drags(c)
+	c.calling = false
+	m.hosts.at(c.host).calling--
 	m.wakeCrowd(c.host)
 }
 
