@@ -57,3 +57,21 @@ func TestHostTakes(t *testing.T) {
 		t.Errorf("it is faster again: by itself %d", x.light)
 	}
 }
+
+// Those who miss a failed address are woken when it is to be tried again, although
+// something else is remembered of it for longer.
+func TestMissedPlaceWakes(t *testing.T) {
+	m := New(Config{})
+	m.now = 1000 * sec
+	h := m.placeFor(placeKey{host: "mx.test"})
+	p := m.places.at(h)
+	p.noTLS = m.now + noTLSFor
+	m.usePlace(h, 1)
+	m.usePlace(h, -1) // no route names it for a while: a timer is to forget it
+	m.usePlace(h, 1)
+	p.tlsFailed = onTick(m.now + 120*sec)
+	m.missPlace(m.queues.alloc(), h)
+	if at := m.wheel.timers.at(p.timer).tick << tickBits; at != p.tlsFailed {
+		t.Errorf("looked at again %d s from now", (at-m.now)/sec)
+	}
+}
