@@ -44,9 +44,9 @@ func (c *conn) prohibited(s *policy.Session) *ending {
 	if c.agent.cfg.OwnListener(netip.AddrPortFrom(c.action.Address, c.action.Port)) {
 		why = "it is our own listener: the mail would come back"
 	}
-	// It protects from other people's records, not from the operator's own gateway.
+	// It protects from other people's records, not from the operator's own gateway or routes.
 	for _, p := range s.Prohibited {
-		if s.Gateway == "" && p.Contains(c.action.Address) {
+		if s.Gateway == "" && len(s.Routes) == 0 && p.Contains(c.action.Address) {
 			why = fmt.Sprintf("prohibited_hosts has %s", p)
 			break
 		}

@@ -37,21 +37,23 @@ type Message struct {
 	received int64 // octets given to Write
 	max      int64
 	err      error // of Write, sticky
+
+	signing *signing // nil: nothing is to be signed
 }
 
 // Begin begins a message. It is refused for want of room, of the login's rate, or
 // because it is announced too big; the Message is then nil.
 func (in *Injector) Begin(o *Origin, s Start) (*Message, mail.Reply) {
 	if r := in.cfg.Gate(); r.Code != 0 {
-		return nil, r
+		return nil, in.Refuse(r)
 	}
 	maxSize := o.maxSize()
 	if maxSize > 0 && s.Size > maxSize {
-		return nil, replyTooBig
+		return nil, in.Refuse(replyTooBig)
 	}
 	now := in.cfg.Now()
 	if o.User != nil && !in.rates.take(o.User.Name, o.User.MessageRate, now) {
-		return nil, replyRate
+		return nil, in.Refuse(replyRate)
 	}
 	return &Message{
 		in: in, origin: o, fields: fields{control: o.mayName()}, settings: in.cfg.Settings(), max: maxSize,
@@ -70,20 +72,20 @@ func (m *Message) ID() mail.ID { return m.env.ID }
 // terms of the first. A postmaster without domain is the configured one.
 func (m *Message) AddRecipient(a mail.Address, notify mail.Notify, orcpt string) mail.Reply {
 	if !m.origin.MayRelay() {
-		return replyRelay
+		return m.in.Refuse(replyRelay)
 	}
 	if a.Domain == "" {
 		a = m.postmaster()
 	}
 	domain, err := mail.CanonicalDomain(a.Domain)
 	if err != nil {
-		return replyDomain
+		return m.in.Refuse(replyDomain)
 	}
 	if m.known(mail.Address{Local: a.Local, Domain: domain}) {
 		return mail.Reply{}
 	}
 	if len(m.env.Recipients) >= mail.MaxRecipients {
-		return replyTooMany
+		return m.in.Refuse(replyTooMany)
 	}
 	m.env.Recipients = append(m.env.Recipients, mail.Recipient{Address: a, Domain: domain, Notify: notify, ORcpt: orcpt})
 	return mail.Reply{}
@@ -123,7 +125,7 @@ func (m *Message) Write(p []byte) (int, error) {
 		return 0, m.err
 	}
 	if m.draft == nil {
-		m.draft = m.in.cfg.Spool.Create(m.env.ID)
+		m.create()
 	}
 	if m.inBody {
 		m.err = m.keep(p)
@@ -134,6 +136,14 @@ func (m *Message) Write(p []byte) (int, error) {
 		return 0, m.err
 	}
 	return len(p), nil
+}
+
+// create begins the draft, and to sign.
+func (m *Message) create() {
+	m.draft = m.in.cfg.Spool.Create(m.env.ID)
+	if m.settings.Signs && m.in.cfg.Signing != nil {
+		m.signing = &signing{}
+	}
 }
 
 // Err returns the error that Write came to, or nil.
@@ -169,6 +179,9 @@ func (m *Message) keep(p []byte) error {
 		// Not announced, but there: the next hop must be told (RFC 6152).
 		m.env.EightBit = true
 	}
+	if m.signing != nil {
+		m.tap(p)
+	}
 	n, err := m.draft.Write(p)
 	m.size += int64(n)
 	return err
@@ -199,7 +212,7 @@ func (m *Message) Accept() mail.Reply {
 	if r.Code/100 != 2 {
 		m.in.refused.Add(1)
 		m.Abort()
-		return r
+		return m.in.Refuse(r)
 	}
 	m.in.accepted.Add(1)
 	m.in.cfg.Submitter.Submit(m.env)
@@ -211,7 +224,7 @@ func (m *Message) accept() mail.Reply {
 		return replyNoRcpt
 	}
 	if m.draft == nil && m.err == nil {
-		m.draft = m.in.cfg.Spool.Create(m.env.ID)
+		m.create()
 	}
 	if m.err == nil && !m.inBody { // a message without a body
 		m.inBody = true
@@ -226,7 +239,7 @@ func (m *Message) accept() mail.Reply {
 	if r := m.address(); r.Code != 0 {
 		return r
 	}
-	prefix := m.receivedField()
+	prefix := append(m.sign(), m.receivedField()...)
 	m.env.Size = int64(len(prefix)) + m.size
 	if err := m.draft.Commit(m.env, prefix); err != nil {
 		return replyFor(err)
@@ -239,11 +252,7 @@ func (m *Message) accept() mail.Reply {
 // binding.
 func (m *Message) address() mail.Reply {
 	f, env := &m.fields, m.env
-	named := f.binding
-	if named == "" {
-		named = f.virtual
-	}
-	c, r := m.in.chooseBinding(env.ID, m.origin, m.settings, named)
+	c, r := m.choose()
 	if r.Code != 0 {
 		return r
 	}
@@ -261,6 +270,15 @@ func (m *Message) address() mail.Reply {
 		env.EnvID = envID(f.envID)
 	}
 	return mail.Reply{}
+}
+
+// choose chooses the binding: the same one each time, once the header block has been read.
+func (m *Message) choose() (choice, mail.Reply) {
+	named := m.fields.binding
+	if named == "" {
+		named = m.fields.virtual
+	}
+	return m.in.chooseBinding(m.env.ID, m.origin, m.settings, named)
 }
 
 // envID makes X-EnvID fit for ENVID: printable ASCII, at most 100 octets, or nothing.

@@ -40,7 +40,7 @@ func (b *builder) rollup(v *Setting) {
 		return
 	}
 	name, err := mail.CanonicalDomain(v.Str)
-	if err == nil && (b.root.index[childKey{ScopeRollup, name}] != nil || strings.Contains(name, ".") && !strings.HasSuffix(name, ".rollup")) {
+	if err == nil && b.root.index[childKey{ScopeRollup, name}] != nil {
 		return
 	}
 	var names []string
@@ -49,7 +49,15 @@ func (b *builder) rollup(v *Setting) {
 			names = append(names, c.Label)
 		}
 	}
-	b.errorf(v.Origin, "mx_rollup = %s: no Rollup of that name, and not a domain; allowed: off, auto, the name of a Rollup, a domain%s", v.Str, suggest(v.Str, names))
+	near := suggest(v.Str, names)
+	switch domain := err == nil && strings.Contains(name, ".") && !strings.HasSuffix(name, ".rollup"); {
+	case domain && near != "":
+		b.warnf(v.Origin, "mx_rollup = %s: taken as a domain, because there is no Rollup of that name%s", v.Str, near)
+		return
+	case domain:
+		return
+	}
+	b.errorf(v.Origin, "mx_rollup = %s: no Rollup of that name, and not a domain; allowed: off, auto, the name of a Rollup, a domain%s", v.Str, near)
 }
 
 // near suggests a declared name; when much is wrong already it does not.

@@ -76,6 +76,7 @@ func BenchmarkQueueBytes(b *testing.B) {
 func BenchmarkPages(b *testing.B) {
 	m := crowd(100_000, 10, true)
 	top, _ := NewTop("oldest", 1000)
+	survey := NewSurvey(50)
 	now := m.now + 60*sec
 	longest := func(b *testing.B, page func(cursor string) string) {
 		var took []time.Duration
@@ -100,6 +101,7 @@ func BenchmarkPages(b *testing.B) {
 		page func(cursor string) string
 	}{
 		{"queues", func(c string) string { _, next := m.Queues(now, c, 1000); return next }},
+		{"survey", func(c string) string { return m.Survey(now, c, survey) }},
 		{"rank", func(c string) string { return m.Rank(now, c, top) }},
 		{"names", func(c string) string { _, next := m.Names(c, 1000); return next }},
 		{"bindingDomains", func(c string) string { _, next := m.BindingDomains("default", c, 1000); return next }},

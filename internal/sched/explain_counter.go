@@ -127,7 +127,7 @@ func (m *Machine) ExplainBinding(now int64, name string) (BindingExplanation, bo
 	} else if b.gone {
 		x.State = x.Trouble
 	} else if s := m.suspended(name, ""); s != nil {
-		x.State = "suspended by " + s.by
+		x.State = "suspended by " + s.By
 	}
 	if b.policy == nil {
 		return x, true

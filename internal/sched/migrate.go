@@ -142,7 +142,7 @@ func (m *Machine) wantsConn(h uint32) bool {
 		return false
 	}
 	l := m.lanes.at(q.lane)
-	if l.suspended || m.names.bindings[l.key.binding].gone || !m.wantsMore(q, l) {
+	if q.halted(l) || m.names.bindings[l.key.binding].gone || !m.wantsMore(q, l) {
 		return false
 	}
 	r := l.route

@@ -148,6 +148,7 @@ func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
 	h := m.queues.alloc()
 	*m.queues.at(h) = queue{lane: lane, tenant: tenant, epoch: m.queues.at(h).epoch, born: m.queues.at(h).born + 1}
 	m.addQueue(h, key)
+	m.queues.at(h).suspended = m.tenantSuspension(m.queues.at(h), m.lanes.at(lane)) != nil
 	return h
 }
 

@@ -15,11 +15,11 @@ type laneRoute struct {
 	hosts   []routeHost
 	addrs   []routeAddr // of all hosts, in order
 	until   int64
-	asked   uint64 // generation under which Resolve was emitted
+	asked   uint64      // generation under which Resolve was emitted
 	said    *mail.Reply // why there is no route
-	most    int     // smallest limit on the widest path; limit.Unlimited: none
-	pace    float64 // messages a second that the rates let through; 0: any number
-	trouble int     // answers in a row without a resolver
+	most    int         // smallest limit on the widest path; limit.Unlimited: none
+	pace    float64     // messages a second that the rates let through; 0: any number
+	trouble int         // answers in a row without a resolver
 	class   mail.Class
 	known   bool
 	asking  bool

@@ -40,7 +40,8 @@ func (m *Machine) setRouting(h uint32, name string) bool {
 	if old != 0 && old != own {
 		m.leaveRouting(h, old)
 	}
-	l.suspended = l.policy.Suspended || m.suspension(l) != nil
+	l.suspended = l.policy.Suspended || m.laneSuspension(l) != nil
+	m.haltQueues(l)
 	return old != 0
 }
 

@@ -121,7 +121,7 @@ func (m *Machine) causeOf(q *queue) uint32 {
 	switch {
 	case m.names.bindings[l.key.binding].gone:
 		return causeGone
-	case l.suspended && m.suspension(l) != nil:
+	case q.halted(l) && m.suspension(q, l) != nil:
 		return causeSuspended
 	case l.suspended:
 		return causeConfigured
