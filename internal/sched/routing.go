@@ -12,7 +12,7 @@ import (
 // its gateway. Lanes of one routing domain share its counters and throttles, and nothing
 // else. When a lane's routing domain changes, its open connections are moved (released
 // where they were, charged where they are) before anything further is opened, so that
-// no connection counts nowhere and none is opened into room that is not there.
+// no connection counts nowhere and none is opened into room that is not there (S11).
 
 // routingOf is the routing domain of a lane by name.
 func (m *Machine) routingOf(l *lane) string { return m.names.domains.at(l.routing).name }
