@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 
 	"sched/live":      {"mail", "policy", "limit", "sched", "metrics"},
 	"spool":           {"mail", "vfs", "metrics"},
+	"state":           {"mail", "vfs", "metrics"},
 	"spool/spooltest": {"mail", "spool", "vfs"},
 	"dns":             {"mail", "policy", "sched", "metrics"},
 	"dns/dnstest":     {"mail", "dns"},

@@ -9,7 +9,7 @@ import (
 func explainCommand(g *globals) *cobra.Command {
 	c := control{globals: g}
 	return c.command(&cobra.Command{
-		Use: "explain QUEUE, DOMAIN, BINDING, HOST, MESSAGE-ID or OPTION KEY", Args: cobra.RangeArgs(1, 2),
+		Use: "explain QUEUE, DOMAIN, BINDING, HOST, MESSAGE-ID or OPTION KEY", Args: cobra.MinimumNArgs(1),
 		Short: "Say why mail moves or waits: every limit on its path, which one blocks, since when, and when it moves",
 		Long: `Say why mail moves or waits: every limit on its path with its use, its limit and where that is
 set; the one that blocks and since when; what the waiting time of the last ten minutes and in all went

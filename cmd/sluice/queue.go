@@ -2,23 +2,23 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/admin/client"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
 
 func queueCommand(g *globals) *cobra.Command {
-	cmd := group("queue", "List, show, suspend, resume and retry queues")
-	cmd.AddCommand(queueList(g), queueShow(g), queueVerb(g, "suspend", "Deliver nothing from the queues that match, until resumed or restarted"),
-		queueVerb(g, "resume", "Deliver again after suspend"), queueVerb(g, "retry", "Try everything that waits for a later time now"))
+	cmd := group("queue", "List, show, suspend, resume, retry, fail and rebind queues")
+	cmd.AddCommand(queueList(g), queueShow(g))
+	for i := range queueVerbs {
+		cmd.AddCommand(queueVerbs[i].command(g))
+	}
 	return cmd
 }
 
@@ -46,7 +46,10 @@ func queueList(g *globals) *cobra.Command {
 		if more && err == nil {
 			fmt.Fprintf(cmd.ErrOrStderr(), "sluice: there are more than %d queues; --limit 0 lists all\n", l.n)
 		}
-		return err
+		if err != nil || c.json {
+			return err
+		}
+		return printSuspensions(w, &c)
 	})
 	cmd.Flags().IntVar(&l.n, "limit", listed, "at most so many queues; 0: all")
 	cmd.Flags().StringVar(&l.order, "sort", "", "those with most first: mail, ready, queued, connections, oldest, waiting")
@@ -73,12 +76,17 @@ func (l *lister) queues(each func(sched.QueueView) error) (more bool, err error)
 
 func (l *lister) table(w io.Writer) (more bool, err error) {
 	t := table(w)
-	fmt.Fprintln(t, "QUEUE\tQUEUED\tREADY\tCONNECTIONS\tOLDEST\tSTATE")
+	title := sync.OnceFunc(func() { fmt.Fprintln(t, "QUEUE\tQUEUED\tREADY\tCONNECTIONS\tOLDEST\tSTATE") })
 	more, err = l.queues(func(q sched.QueueView) error {
+		title()
 		_, err := fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", printable(q.Queue), q.Queued, q.Ready, q.Conns, seconds(q.Oldest), printable(queueState(&q)))
 		return err
 	})
-	return more, errors.Join(err, t.Flush())
+	if err != nil {
+		return false, err
+	}
+	title()
+	return more, t.Flush()
 }
 
 // json streams one array over all pages.
@@ -135,32 +143,4 @@ func queueShow(g *globals) *cobra.Command {
 		x.Text(w, style(w))
 		return nil
 	})
-}
-
-func queueVerb(g *globals, verb, short string) *cobra.Command {
-	c := control{globals: g}
-	var all bool
-	cmd := c.command(&cobra.Command{
-		Use: verb + " [DOMAIN][/BINDING]", Args: cobra.MaximumNArgs(1), Short: short,
-		Example: fmt.Sprintf("  sluice queue %s example.com\n  sluice queue %s /ip-1\n  sluice queue %s --all", verb, verb, verb),
-	}, func(cmd *cobra.Command, args []string) error {
-		op := admin.Operation{Verb: verb, By: or(os.Getenv("SUDO_USER"), os.Getenv("USER"))}
-		switch {
-		case len(args) == 1:
-			op.Domain, op.Binding, _ = strings.Cut(args[0], "/")
-		case !all:
-			return wrongUse("name what to %s: a domain, /binding or domain/binding; --all for every queue", verb)
-		}
-		r, err := c.client.Operate(op)
-		if err != nil {
-			return err
-		}
-		if c.json {
-			return printJSON(cmd.OutOrStdout(), r)
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d queues\n", verb, r.Queues)
-		return nil
-	})
-	cmd.Flags().BoolVar(&all, "all", false, "every queue")
-	return cmd
 }

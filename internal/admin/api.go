@@ -21,6 +21,7 @@ const maxBody = 64 << 10
 func Handler(b Backend, log *slog.Logger) http.Handler {
 	a := &api{b: b, log: log}
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", b.Metrics())
 	mux.HandleFunc("GET /v1/status", a.status)
 	mux.HandleFunc("GET /v1/queues", a.queues)
 	mux.HandleFunc("GET /v1/explain", a.explain)
@@ -31,6 +32,7 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/config/eval", a.eval)
 	mux.HandleFunc("POST /v1/reload", a.reload)
 	mux.HandleFunc("POST /v1/queues", a.operate)
+	mux.HandleFunc("GET /v1/suspensions", a.suspensions)
 	return guard(mux)
 }
 
@@ -110,21 +112,17 @@ func (a *api) eval(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) reload(w http.ResponseWriter, _ *http.Request) { a.answer(w)(a.b.Reload()) }
 
-// Operated says how many queues a verb met.
-type Operated struct {
-	Queues int `json:"queues"`
-}
+func (a *api) suspensions(w http.ResponseWriter, _ *http.Request) { a.reply(w, a.b.Suspensions()) }
 
 func (a *api) operate(w http.ResponseWriter, r *http.Request) {
 	var op Operation
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&op); err != nil {
-		a.problem(w, http.StatusBadRequest, "the body must be a JSON object with verb, domain and binding: "+err.Error())
+		a.problem(w, http.StatusBadRequest, "the body must be a JSON object with verb, domain, binding, tenant, job, to, reason, dry_run and by: "+err.Error())
 		return
 	}
-	n, err := a.b.Operate(op)
-	a.answer(w)(Operated{n}, err)
+	a.answer(w)(a.b.Operate(op))
 }
 
 // answer replies with a value or the problem that came instead.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
@@ -19,6 +20,8 @@ var ErrRefused = errors.New("refused")
 // Backend is what the API needs of the server. Safe for concurrent use.
 type Backend interface {
 	Status() Status
+	// Metrics serves all metrics in the Prometheus format.
+	Metrics() http.Handler
 	// Queues lists at most n queues after the cursor ("" begins) and gives the cursor of
 	// the next page, empty at the end.
 	Queues(cursor string, n int) ([]sched.QueueView, string)
@@ -39,7 +42,9 @@ type Backend interface {
 	// Reload reads the configuration again: all or nothing.
 	Reload() (Reloaded, error)
 	// Operate carries out a verb on the queues that match; empty names match all.
-	Operate(Operation) (int, error)
+	Operate(Operation) (Operated, error)
+	// Suspensions lists the orders to deliver nothing that stand.
+	Suspensions() []Suspension
 }
 
 // Status is the server at a glance.
@@ -120,8 +125,29 @@ type Reloaded struct {
 
 // Operation is an operator's verb.
 type Operation struct {
-	Verb    string `json:"verb"` // suspend, resume, retry
+	Verb    string `json:"verb"` // suspend, resume, retry, fail, rebind
 	Domain  string `json:"domain"`
 	Binding string `json:"binding"`
+	Tenant  string `json:"tenant"`
+	Job     string `json:"job"`     // of retry, fail and rebind
+	To      string `json:"to"`      // of rebind: a binding or a group
+	Reason  string `json:"reason"`  // of fail: what senders are told; of suspend: why
+	DryRun  bool   `json:"dry_run"` // count only
 	By      string `json:"by"`
+}
+
+// Operated says what a verb met.
+type Operated struct {
+	Queues int `json:"queues"`
+	sched.Selection
+}
+
+// Suspension is an operator's order to deliver nothing; an empty name stands for all.
+type Suspension struct {
+	Domain  string `json:"domain"`
+	Binding string `json:"binding"`
+	Tenant  string `json:"tenant"`
+	By      string `json:"by"`
+	Reason  string `json:"reason"`
+	Since   string `json:"since"` // RFC 3339
 }

@@ -45,6 +45,8 @@ type Config struct {
 	// refuses it. Asked at each connection, MAIL and DATA: cheap. Nil: always.
 	Gate func() mail.Reply
 	Now  func() time.Time // nil: time.Now
+	// Refused is told of every refusal, by a word (Reason). Nil: nobody is.
+	Refused func(reason string)
 }
 
 // Injector takes messages in. Safe for concurrent use.
@@ -66,6 +68,9 @@ func New(cfg Config) (*Injector, error) {
 	}
 	if cfg.Gate == nil {
 		cfg.Gate = func() mail.Reply { return mail.Reply{} }
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(string) {}
 	}
 	p, err := newPasswords(cfg.Now)
 	if err != nil {

@@ -81,7 +81,7 @@ func (in *Injector) Login(addr netip.Addr, name, password string) (*policy.User,
 	now := in.cfg.Now()
 	addrKey, userKey := "a"+network(addr), "u"+name
 	if in.failures.over(addrKey, failuresPerAddr, now) || in.failures.over(userKey, failuresPerUser, now) {
-		return nil, replyPutOff
+		return nil, in.Refuse(replyPutOff)
 	}
 	stored := decoy(s)
 	if user != nil {
@@ -89,13 +89,13 @@ func (in *Injector) Login(addr netip.Addr, name, password string) (*policy.User,
 	}
 	switch v := in.passwords.check(name, stored, password); {
 	case v == busy:
-		return nil, replyBusy
+		return nil, in.Refuse(replyBusy)
 	case v == right && user != nil:
 		return user, replyWelcome
 	}
 	in.failures.add(addrKey, now)
 	in.failures.add(userKey, now)
-	return nil, replyWrong
+	return nil, in.Refuse(replyWrong)
 }
 
 // decoy returns the stored form that the password for an unknown user is checked

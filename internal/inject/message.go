@@ -43,15 +43,15 @@ type Message struct {
 // because it is announced too big; the Message is then nil.
 func (in *Injector) Begin(o *Origin, s Start) (*Message, mail.Reply) {
 	if r := in.cfg.Gate(); r.Code != 0 {
-		return nil, r
+		return nil, in.Refuse(r)
 	}
 	maxSize := o.maxSize()
 	if maxSize > 0 && s.Size > maxSize {
-		return nil, replyTooBig
+		return nil, in.Refuse(replyTooBig)
 	}
 	now := in.cfg.Now()
 	if o.User != nil && !in.rates.take(o.User.Name, o.User.MessageRate, now) {
-		return nil, replyRate
+		return nil, in.Refuse(replyRate)
 	}
 	return &Message{
 		in: in, origin: o, fields: fields{control: o.mayName()}, settings: in.cfg.Settings(), max: maxSize,
@@ -70,20 +70,20 @@ func (m *Message) ID() mail.ID { return m.env.ID }
 // terms of the first. A postmaster without domain is the configured one.
 func (m *Message) AddRecipient(a mail.Address, notify mail.Notify, orcpt string) mail.Reply {
 	if !m.origin.MayRelay() {
-		return replyRelay
+		return m.in.Refuse(replyRelay)
 	}
 	if a.Domain == "" {
 		a = m.postmaster()
 	}
 	domain, err := mail.CanonicalDomain(a.Domain)
 	if err != nil {
-		return replyDomain
+		return m.in.Refuse(replyDomain)
 	}
 	if m.known(mail.Address{Local: a.Local, Domain: domain}) {
 		return mail.Reply{}
 	}
 	if len(m.env.Recipients) >= mail.MaxRecipients {
-		return replyTooMany
+		return m.in.Refuse(replyTooMany)
 	}
 	m.env.Recipients = append(m.env.Recipients, mail.Recipient{Address: a, Domain: domain, Notify: notify, ORcpt: orcpt})
 	return mail.Reply{}
@@ -199,7 +199,7 @@ func (m *Message) Accept() mail.Reply {
 	if r.Code/100 != 2 {
 		m.in.refused.Add(1)
 		m.Abort()
-		return r
+		return m.in.Refuse(r)
 	}
 	m.in.accepted.Add(1)
 	m.in.cfg.Submitter.Submit(m.env)

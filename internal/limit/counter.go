@@ -191,6 +191,7 @@ func (e *Engine) collect(id CounterID) {
 	if c.line != 0 && !e.collectLine(id, c) {
 		return
 	}
+	e.bury(c)
 	e.index.remove(uint32(id))
 	e.names.drop(c.head, c.tail)
 	e.counters.release(uint32(id))

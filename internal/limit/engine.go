@@ -24,6 +24,8 @@ type Engine struct {
 
 	idle slab[idleNode]
 
+	spent []Spent // grants of counters that have gone
+
 	weights []uint32
 	work    [maxRank + 1][]CounterID // counters that may have a grant to give, by rank
 	pending int                      // entries in work

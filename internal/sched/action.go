@@ -107,6 +107,15 @@ type (
 		Reason  string
 	}
 
+	// Remember asks to keep a fact over restarts under its key, in place of the one before,
+	// or to forget it. What was remembered comes back at the next start, before any
+	// mail, as an Operator with Restored.
+	Remember struct {
+		Key    string
+		State  Suspension
+		Forget bool
+	}
+
 	// WakeAt asks for a Tick at the given time (ns of CLOCK_BOOTTIME); it replaces the
 	// one asked for before. A time in the past: at once.
 	WakeAt struct{ At int64 }
@@ -150,15 +159,16 @@ var recordNames = [...]string{"", "received", "delivered", "deferred", "bounced"
 
 func (k RecordKind) String() string { return recordNames[k] }
 
-func (Resolve) action() {}
-func (Connect) action() {}
-func (Deliver) action() {}
-func (Recall) action()  {}
-func (Close) action()   {}
-func (Account) action() {}
-func (Persist) action() {}
-func (Bounce) action()  {}
-func (Finish) action()  {}
-func (Rebind) action()  {}
-func (WakeAt) action()  {}
-func (Log) action()     {}
+func (Resolve) action()  {}
+func (Connect) action()  {}
+func (Deliver) action()  {}
+func (Recall) action()   {}
+func (Close) action()    {}
+func (Account) action()  {}
+func (Persist) action()  {}
+func (Bounce) action()   {}
+func (Finish) action()   {}
+func (Rebind) action()   {}
+func (Remember) action() {}
+func (WakeAt) action()   {}
+func (Log) action()      {}

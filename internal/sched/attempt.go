@@ -22,7 +22,7 @@ func (m *Machine) attempted(ev *Attempted) {
 	if !c.fruitful {
 		c.began = c.started // the first one pays for the opening
 	}
-	m.lanes.at(c.lane).takes(m.now - c.began)
+	m.paced(m.lanes.at(c.lane), m.now-c.began)
 	c.began = m.now
 	c.served++
 	c.recipients += int32(m.size(p))
@@ -267,16 +267,21 @@ func (m *Machine) fail(h uint32, class mail.Class, reply mail.Reply) {
 
 // expire ends a part, in no list, whose message is too old. It is no attempt.
 func (m *Machine) expire(h uint32) {
+	l := m.lanes.at(m.queues.at(m.parts.at(h).queue).lane)
+	m.giveUp(h, mail.Reply{Enhanced: "4.4.7", Text: fmt.Sprintf("message expired: not delivered within %v", l.policy.Expiration)}, true)
+}
+
+// giveUp ends a part, in no list, without an attempt.
+func (m *Machine) giveUp(h uint32, reply mail.Reply, expired bool) {
 	p := m.parts.at(h)
 	msg := m.messages.at(p.msg)
 	qh := p.queue
 	l := m.lanes.at(m.queues.at(qh).lane)
-	reply := mail.Reply{Enhanced: "4.4.7", Text: fmt.Sprintf("message expired: not delivered within %v", l.policy.Expiration)}
 	var v verdicts
 	for _, r := range m.recipients(p) {
 		v.refused = append(v.refused, mail.Outcome{Recipient: r, Class: mail.ClassRefused, Reply: reply})
 	}
-	r := result{id: msg.id, expired: true}
+	r := result{id: msg.id, expired: expired}
 	r.binding, r.domain = m.laneNames(l)
 	r.after = m.record(Account{
 		Kind: RecordBounced, Message: msg.id, Binding: r.binding, Domain: m.routingOf(l),

@@ -168,7 +168,7 @@ func (m *Machine) checkWaiters() error {
 			}
 			continue
 		}
-		if q.ready.n == 0 || m.stopping || m.held || l.suspended || m.bindingOf(q).gone || q.gated ||
+		if q.ready.n == 0 || m.stopping || m.held || q.halted(l) || m.bindingOf(q).gone || q.gated ||
 			m.wanted(q, l) <= int(q.serving) || l.timer != noTimer {
 			continue
 		}

@@ -9,7 +9,7 @@ import (
 // lacksTokens recounts whether an open connection of the queue could take the next part
 // but for a rate.
 func (m *Machine) lacksTokens(q *queue, l *lane) bool {
-	if q.ready.n == 0 || m.held || m.stopping || l.suspended || m.bindingOf(q).gone {
+	if q.ready.n == 0 || m.held || m.stopping || q.halted(l) || m.bindingOf(q).gone {
 		return false
 	}
 	for ch := q.idle.head; ch != 0; ch = m.conns.at(ch).next {
@@ -39,7 +39,7 @@ func (m *Machine) dryBeside(q *queue, a *routeAddr) bool {
 // checkTokens: no ready part lies beside a connection that may take it, and a queue whose
 // connections lack tokens stands in line for some.
 func (m *Machine) checkTokens(h uint32, q *queue, l *lane) error {
-	if q.ready.n == 0 || m.held || m.stopping || l.suspended || m.bindingOf(q).gone {
+	if q.ready.n == 0 || m.held || m.stopping || q.halted(l) || m.bindingOf(q).gone {
 		return nil
 	}
 	for ch := q.idle.head; ch != 0 && q.idle.n <= mostDry; ch = m.conns.at(ch).next {

@@ -101,7 +101,7 @@ func (m *Machine) settle(h uint32) {
 			m.retire(c, q)
 		}
 	}
-	blocked := m.held || l.suspended
+	blocked := m.held || q.halted(l)
 	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
 		if !m.fits(c, l, m.nextReady(q)) {
 			m.retire(c, q)
@@ -291,7 +291,7 @@ func (m *Machine) unlist(h uint32, c *conn) {
 // connection of its queue has nothing to do: who knows how long the other one takes.
 func (m *Machine) recall(q *queue, l *lane) {
 	h := q.full.head
-	if h == 0 || q.ready.n > 0 || m.held || l.suspended {
+	if h == 0 || q.ready.n > 0 || m.held || q.halted(l) {
 		return
 	}
 	c := m.conns.at(h)

@@ -179,10 +179,21 @@ type (
 	// Operator is an operator's verb on queues.
 	Operator struct {
 		Verb    Verb
-		Binding string // empty: all
-		Domain  string // empty: all
-		By      string // who asked, for explain
-		Reply   mail.Reply
+		Binding string     // empty: all
+		Domain  string     // empty: all
+		Tenant  string     // empty: all
+		Job     string     // empty: all; for Retry, Fail and Move
+		By      string     // who asked, for explain
+		Reply   mail.Reply // of Fail: what senders are told; of Suspend: why
+
+		// Restored says that the order was given before a restart, at Since.
+		Restored bool
+		Since    int64
+
+		// Targets says where Move takes the mail of a domain to; looked up, never ranged
+		// over. Group says that they are a group's, whose members may take over from each other.
+		Targets map[string][]Candidate
+		Group   bool
 	}
 
 	// Stop begins the drain: no new connection, idle ones close, transactions end.
@@ -199,6 +210,8 @@ const (
 	Suspend Verb = iota + 1 // deliver nothing until Resume
 	Resume
 	Retry // make everything due now
+	Fail  // end it, with a report to the sender
+	Move  // give it to other bindings
 )
 
 // TLS is what a connection to a host must do about TLS.

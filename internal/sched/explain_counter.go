@@ -30,6 +30,7 @@ func (m *Machine) ExplainCounter(now int64, name string, n int) (CounterExplanat
 		}
 		x.First = append(x.First, y)
 	}
+	x.Blocked = seconds(m.limits.BlockedNs(now, id))
 	if rate := x.Grants; rate > 0 && x.Waiters > 0 {
 		ns := int64(float64(x.Waiters) / rate * float64(time.Second))
 		x.Drain = &Estimate{Seconds: seconds(ns), AtTime: now + ns, Basis: fmt.Sprintf("%d wait, %.2g a second in the last minute", x.Waiters, rate)}
@@ -126,7 +127,7 @@ func (m *Machine) ExplainBinding(now int64, name string) (BindingExplanation, bo
 	} else if b.gone {
 		x.State = x.Trouble
 	} else if s := m.suspended(name, ""); s != nil {
-		x.State = "suspended by " + s.by
+		x.State = "suspended by " + s.By
 	}
 	if b.policy == nil {
 		return x, true

@@ -84,7 +84,7 @@ type Machine struct {
 	tallyOf map[string]uint16
 	aging   fifo[aged]
 
-	suspensions []suspension
+	suspensions suspensions
 	strays      fifo[PartID] // parts in queues of bindings that cannot send, others can
 	able        []Candidate  // what heirs found last
 	sweeping    sweepFor     // what a sweep over all parts is under way for, and

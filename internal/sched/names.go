@@ -149,6 +149,7 @@ func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
 	h := m.queues.alloc()
 	*m.queues.at(h) = queue{lane: lane, tenant: tenant, epoch: m.queues.at(h).epoch, born: m.queues.at(h).born + 1}
 	m.queueOf[key] = h
+	m.queues.at(h).suspended = m.tenantSuspension(m.queues.at(h), m.lanes.at(lane)) != nil
 	m.queueList(&m.lanes.at(lane).queues).push(h)
 	return h
 }

@@ -37,7 +37,7 @@ func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 	kind, at := parseCursor(cursor)
 	left := pageSlots
 	if kind != 'h' {
-		for ; at < m.lanes.next && len(names) < n && left > 0; at++ {
+		for ; at < m.lanes.next && len(names) < min(n, 2*pageRows) && left > 0; at++ {
 			left--
 			if l := m.lanes.at(at); l.policy != nil {
 				b, d := m.laneNames(l)
@@ -49,7 +49,7 @@ func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 		}
 		at = 1
 	}
-	for ; at < m.hosts.next && len(names) < n && left > 0; at++ {
+	for ; at < m.hosts.next && len(names) < min(n, 2*pageRows) && left > 0; at++ {
 		left--
 		if h := m.hosts.at(at); h.key.binding != 0 {
 			left -= len(h.known)

@@ -32,6 +32,7 @@ type queue struct {
 	last       *mail.Reply
 	waits      *waits
 	dirty      bool
+	suspended  bool  // by an order about its tenant
 	thirsty    bool  // waits for tokens of open connections; that it could open more has not been looked at
 	gated      bool  // waits for a gate
 	before     uint8 // which cause that is
@@ -73,7 +74,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 	case q.ready.n == 0, m.stopping, m.held:
 		m.unwait(h)
 		return
-	case m.stuck(l):
+	case q.suspended, m.stuck(l):
 		m.unwait(h)
 		return
 	case m.dryAll(), m.wanted(q, l) <= int(q.serving):
@@ -154,7 +155,7 @@ func (m *Machine) handOut(h uint32, q *queue, l *lane, from limit.CounterID) lim
 	if tokens {
 		m.turn = from
 	}
-	for !m.held && !l.suspended && q.ready.n > 0 && m.visits > 0 {
+	for !m.held && !q.halted(l) && q.ready.n > 0 && m.visits > 0 {
 		ch := m.nextTaker(q)
 		if ch == 0 {
 			break

@@ -131,7 +131,7 @@ func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 	l.policy, l.generation = p, generation
 	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
-	l.suspended = p.Suspended || m.suspension(l) != nil
+	l.suspended = p.Suspended || m.laneSuspension(l) != nil
 	l.others = nil
 }
 

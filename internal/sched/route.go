@@ -202,6 +202,7 @@ func (m *Machine) stirLane(l *lane, keep bool) {
 		})
 		return
 	}
+	m.visits -= int(l.queues.n)
 	for q := l.queues.head; q != 0; q = m.queues.at(q).next {
 		stir(q)
 	}

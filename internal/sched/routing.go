@@ -40,7 +40,8 @@ func (m *Machine) setRouting(h uint32, name string) bool {
 	if old != 0 && old != own {
 		m.leaveRouting(h, old)
 	}
-	l.suspended = l.policy.Suspended || m.suspension(l) != nil
+	l.suspended = l.policy.Suspended || m.laneSuspension(l) != nil
+	m.haltQueues(l)
 	return old != 0
 }
 
@@ -98,6 +99,15 @@ func (m *Machine) recount(l *lane, hosts []string, failed bool) {
 		m.renewConn(ch, c)
 		return false
 	}})
+}
+
+// doubt: a connection that is given to a lane by an answer that has run out gets no part
+// until there is another one.
+func (m *Machine) doubt(lane uint32, c *conn) {
+	if l := m.lanes.at(lane); m.now >= l.route.until {
+		c.doubtful = true
+		l.doubtful++
+	}
 }
 
 // noDoubt: whether the connection's host is one that its mail may go to is known.

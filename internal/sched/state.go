@@ -2,7 +2,6 @@ package sched
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -16,8 +15,8 @@ func (m *Machine) state(now int64, h uint32) (string, int64) {
 	switch {
 	case m.names.bindings[l.key.binding].gone:
 		return "its binding has been removed from the configuration and no other may take its mail; it waits until there is one of that name", 0
-	case l.suspended:
-		return m.suspendedState(l), 0
+	case q.halted(l):
+		return m.suspendedState(now, q, l), 0
 	case q.ready.n == 0:
 		return m.quietState(now, q)
 	case m.stopping:
@@ -45,13 +44,6 @@ func (m *Machine) state(now int64, h uint32) (string, int64) {
 		return fmt.Sprintf("connecting: %d connections", q.conns), 0
 	}
 	return "ready", 0
-}
-
-func (m *Machine) suspendedState(l *lane) string {
-	if s := m.suspension(l); s != nil {
-		return strings.TrimSpace("suspended by " + s.by + " " + s.reply.String())
-	}
-	return "suspended by the configuration (suspend_delivery, " + l.policy.SuspendedOrigin.String() + ")"
 }
 
 // quietState is the state of a queue without ready mail.

@@ -109,10 +109,12 @@ func (e *Explanation) Text(w io.Writer, s Style) {
 	}
 	if t := e.Estimate; t != nil {
 		fmt.Fprintf(w, "  moves in about %s: %s\n", spanOf(t.Seconds), mail.Printable(t.Basis))
+	} else if e.WaitingOn != nil {
+		fmt.Fprintln(w, "  nothing was given there in the last minute: when it moves cannot be told")
 	} else if e.Next != "" {
 		fmt.Fprintf(w, "  next: %s\n", e.Next)
 	}
-	fmt.Fprintf(w, "  %d ready, %d queued for later, %d connections%s, oldest %s\n", e.Ready, e.Queued, e.Conns, wanted(e), spanOf(e.Oldest))
+	fmt.Fprintf(w, "  %d ready, %d queued for later, %d connections%s; the oldest message is %s old\n", e.Ready, e.Queued, e.Conns, wanted(e), spanOf(e.Oldest))
 	if e.LastReply != "" {
 		fmt.Fprintf(w, "  last reply: %s\n", mail.Printable(e.LastReply))
 	}
@@ -260,7 +262,7 @@ func wanted(e *Explanation) string {
 	if e.Wanted == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" of %d wanted", e.Wanted)
+	return fmt.Sprintf(", %d wanted", e.Wanted)
 }
 
 func since(t string) string {

@@ -79,8 +79,14 @@ func (m *Machine) tallyFor(name string) uint16 {
 	return t
 }
 
-// counterCause is the cause "that counter blocks".
+// counterCause is the cause "that counter blocks". The two buckets of a throttle are one.
 func (m *Machine) counterCause(id limit.CounterID) uint32 {
+	if k := m.limits.Key(id); k.Sent {
+		k.Sent = false
+		if twin, ok := m.limits.Lookup(k); ok {
+			id = twin
+		}
+	}
 	x := &m.meta[id]
 	if x.cause == noCause {
 		x.cause = m.causes.alloc()
@@ -115,7 +121,7 @@ func (m *Machine) causeOf(q *queue) uint32 {
 	switch {
 	case m.names.bindings[l.key.binding].gone:
 		return causeGone
-	case l.suspended && m.suspension(l) != nil:
+	case q.halted(l) && m.suspension(q, l) != nil:
 		return causeSuspended
 	case l.suspended:
 		return causeConfigured

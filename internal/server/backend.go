@@ -189,50 +189,6 @@ func (b backend) Domain(name string) (admin.Domain, error) {
 	return out, nil
 }
 
-func (b backend) Operate(op admin.Operation) (int, error) {
-	verbs := map[string]sched.Verb{"suspend": sched.Suspend, "resume": sched.Resume, "retry": sched.Retry}
-	verb, ok := verbs[op.Verb]
-	if !ok {
-		return 0, fmt.Errorf("verb %q: %w: it is suspend, resume or retry", op.Verb, admin.ErrRefused)
-	}
-	if op.Domain != "" {
-		d, err := routingName(op.Domain)
-		if err != nil {
-			return 0, fmt.Errorf("%w: %w", admin.ErrRefused, err)
-		}
-		op.Domain = d
-	}
-	if op.Binding != "" {
-		// A name that is no binding's, a queue with its tenant for one, would match nothing for ever.
-		if _, err := b.Binding(op.Binding); err != nil {
-			return 0, fmt.Errorf("%w; a verb takes a domain, a binding or both, and holds for all tenants", err)
-		}
-	}
-	if op.By == "" {
-		op.By = "an operator"
-	}
-	b.driver.Step(sched.Operator{Verb: verb, Binding: op.Binding, Domain: op.Domain, By: op.By})
-	b.log.Info("operator", "verb", op.Verb, "domain", op.Domain, "binding", op.Binding, "by", op.By)
-	return b.matching(op), nil
-}
-
-// matching counts the queues that an operation names.
-func (b backend) matching(op admin.Operation) int {
-	n := 0
-	for cursor := ""; ; {
-		var rows []sched.QueueView
-		rows, cursor = b.Queues(cursor, 1000)
-		for i := range rows {
-			if (op.Domain == "" || rows[i].Domain == op.Domain || rows[i].Routing == op.Domain) && (op.Binding == "" || rows[i].Binding == op.Binding) {
-				n++
-			}
-		}
-		if cursor == "" {
-			return n
-		}
-	}
-}
-
 func (b backend) Eval(words []string) (admin.Answer, error) {
 	snap := b.policies.snapshot()
 	q, err := snap.ParseQuestion(words)

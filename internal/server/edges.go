@@ -29,10 +29,12 @@ type edges struct {
 
 	// outcomes completes the outcomes of what expired.
 	outcomes  func(mail.ID, []mail.Outcome) []mail.Outcome
+	counted   func(*sched.Account) // counts what is handed to the writer
 	accounts  *outbox[sched.Account]
 	accounted chan struct{} // closed when all accounts have been handed to the writer
 	resolve   func(context.Context, sched.Resolve) sched.Resolved
 	rebind    func(sched.Rebind) sched.Rebound
+	remember  func(sched.Remember)
 	lookups   chan struct{}      // one token for each lookup under way
 	logs      *outbox[sched.Log] // a handler may block on a slow terminal or pipe
 }
@@ -55,14 +57,15 @@ func (e *edges) Resolve(a sched.Resolve) {
 	}()
 }
 
-func (e *edges) Rebind(a sched.Rebind)   { go func() { e.driver.Step(e.rebind(a)) }() }
-func (e *edges) Connect(a sched.Connect) { e.agent.Start(a) }
-func (e *edges) Deliver(a sched.Deliver) { e.agent.Deliver(a) }
-func (e *edges) Recall(a sched.Recall)   { e.agent.Recall(a) }
-func (e *edges) Close(a sched.Close)     { e.agent.Close(a) }
-func (e *edges) Account(a sched.Account) { e.accounts.put(a) }
-func (e *edges) Store(a sched.Action)    { e.store.put(a) }
-func (e *edges) Log(a sched.Log)         { e.logs.put(a) }
+func (e *edges) Rebind(a sched.Rebind)     { go func() { e.driver.Step(e.rebind(a)) }() }
+func (e *edges) Remember(a sched.Remember) { e.remember(a) }
+func (e *edges) Connect(a sched.Connect)   { e.agent.Start(a) }
+func (e *edges) Deliver(a sched.Deliver)   { e.agent.Deliver(a) }
+func (e *edges) Recall(a sched.Recall)     { e.agent.Recall(a) }
+func (e *edges) Close(a sched.Close)       { e.agent.Close(a) }
+func (e *edges) Account(a sched.Account)   { e.accounts.put(a) }
+func (e *edges) Store(a sched.Action)      { e.store.put(a) }
+func (e *edges) Log(a sched.Log)           { e.logs.put(a) }
 
 // accounting hands accounts to the writer, which makes this goroutine wait when its
 // queue is full.
@@ -74,7 +77,9 @@ func (e *edges) accounting(w *account.Writer) {
 			return
 		}
 		for i := range accounts {
-			if a := &accounts[i]; a.Kind == sched.RecordBounced {
+			a := &accounts[i]
+			e.counted(a)
+			if a.Kind == sched.RecordBounced {
 				a.Outcomes = e.outcomes(a.Message, a.Outcomes)
 			}
 		}

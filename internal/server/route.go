@@ -37,6 +37,7 @@ func (s *Server) routeBy(snap *policy.Snapshot) error {
 	old := s.resolver.Swap(r)
 	s.router.Store(router)
 	if old != nil {
+		s.lookups.retire(old.Stats())
 		// Lookups that are on their way end by themselves.
 		go func() {
 			time.Sleep(time.Minute)

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-mta/sluice/internal/inject"
 	"github.com/sluice-mta/sluice/internal/inject/smtpin"
 	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/metrics"
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/sched/live"
@@ -45,9 +46,13 @@ type Server struct {
 	agent    *deliver.Agent
 	edges    *edges
 	store    *store
+	notebook *notebook
 	gate     *gate
 	injector *inject.Injector
 	sandbox  *sandbox
+	metrics  *metrics.Metrics
+	surveys  surveys
+	lookups  lookups
 	resolver atomic.Pointer[dns.Resolver]
 	router   atomic.Pointer[dns.Router]
 
@@ -93,9 +98,13 @@ func (s *Server) start() error {
 	if err := s.openSpool(); err != nil {
 		return err
 	}
+	if err := s.openNotebook(); err != nil {
+		return err
+	}
 	if err := s.connect(); err != nil {
 		return err
 	}
+	s.notebook.restore(s.driver.Step)
 	n, err := s.recover()
 	if err != nil {
 		return err
@@ -189,6 +198,8 @@ func (s *Server) connect() error {
 	s.driver = live.New(s.opts.Clock, sched.Config{
 		Seed: rand.Uint64(), Generation: snap.Generation, Server: s.bounds(snap), Tenants: snap.Tenants,
 	}, e)
+	s.metrics = metrics.New(s.sample)
+	s.watch()
 	if err := s.openAccounts(); err != nil {
 		return err
 	}
@@ -207,14 +218,16 @@ func (s *Server) connect() error {
 		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
 	}
 	e.driver, e.agent, e.store, e.resolve, e.rebind, e.outcomes = s.driver, s.agent, s.store, s.resolve, s.candidates, s.withLastReplies
+	e.counted = s.counted
 	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
+	e.remember = func(a sched.Remember) { s.notebook.in.put(note{Remember: a}) }
 	go s.store.run()
 	go e.logging()
 	go e.accounting(s.accounts)
 	var err error
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
-		Now: s.wall,
+		Now: s.wall, Refused: s.metrics.Refused,
 	})
 	return err
 }

@@ -204,6 +204,7 @@ func (w *World) Crash(down time.Duration) {
 	}
 	clear(w.conns)
 	clear(w.told)
+	w.restore()
 	for _, id := range w.books.order {
 		if k := w.spool.live[id]; k != nil {
 			w.recover(id, k)

@@ -36,7 +36,9 @@ import (
 //	receiver mx1.one.test latency 5ms bears 20 refuses from 10s to 20s
 //	submit 100 messages to one.test every 10ms via ip-1 tenant shop recipients 3 job spring priority low
 //	submit 5 messages to one.test via ip-1 named     the client named the binding, not its group
-//	suspend one.test | binding:ip-1 | *              also resume, retry
+//	suspend one.test binding:ip-1 tenant:shop | *    what is named together; also resume, retry
+//	fail job:spring                                  ends what waits; retry and move know jobs too
+//	move one.test to ip-2                            to a binding, or to group:pool
 //	configure suspend one.test                       suspend_delivery by a reload; configure resume
 //	trouble ip-1 address                             address, files, ports, route, route6, none
 //	trouble ip-1 route to mx1.one.test               only there
@@ -130,8 +132,8 @@ func (w *World) sentence(words []string, line int) error {
 		w.sayReceiver(s)
 	case "submit":
 		w.saySubmit(s)
-	case "suspend", "resume", "retry":
-		w.sayVerb(words[0], s.word())
+	case "suspend", "resume", "retry", "fail", "move":
+		w.sayVerb(words[0], s)
 	case "configure":
 		w.sayConfigure(s)
 	case "trouble":
@@ -306,16 +308,6 @@ func (w *World) saySubmit(s *sentence) {
 		}
 		w.client(time.Duration(i)*every, func() { w.Hand(load) })
 	}
-}
-
-func (w *World) sayVerb(verb, target string) {
-	ev := sched.Operator{Verb: map[string]sched.Verb{"suspend": sched.Suspend, "resume": sched.Resume, "retry": sched.Retry}[verb], By: "scenario"}
-	if b, ok := strings.CutPrefix(target, "binding:"); ok {
-		ev.Binding = b
-	} else if target != "*" {
-		ev.Domain = target
-	}
-	w.step(ev)
 }
 
 func (w *World) sayConfigure(s *sentence) {

@@ -34,6 +34,9 @@ func (t *trace) event(now int64, ev sched.Event) {
 		t.add("%d resolved %s %s", now, ev.Binding, ev.Domain)
 	case sched.Rebound:
 		t.add("%d rebound %s %s", now, ev.Binding, ev.Domain)
+	case sched.Operator:
+		ev.Targets = nil
+		t.add("%d operator %v", now, ev)
 	default:
 		t.add("%d %T %v", now, ev, ev)
 	}

@@ -147,6 +147,9 @@ func (c *ServerConn) run() {
 	// With PROXY protocol this is where its header is read.
 	c.remote, c.local = addrPort(c.conn.RemoteAddr()), addrPort(c.conn.LocalAddr())
 	if refuse := c.server.admit(c); refuse.Code != 0 {
+		if h, ok := c.server.handler.(Refuser); ok {
+			h.Refused(refuse)
+		}
 		_ = c.reply(mail.StageNone, refuse)
 		return
 	}

@@ -12,6 +12,10 @@ type Handler interface {
 	NewSession(c *ServerConn) (Session, mail.Reply)
 }
 
+// Refuser is a Handler that is told of connections that the server refuses by itself,
+// because there are too many.
+type Refuser interface{ Refused(mail.Reply) }
+
 // Session decides about one connection. All calls come from one goroutine, in the
 // order of the protocol: Mail only outside a transaction, Rcpt only after a Mail that
 // was accepted, Data only after an accepted Rcpt. Replies: Code 0 is the usual

@@ -120,6 +120,11 @@ func (c *Client) Reload() (admin.Reloaded, error) {
 	return post[admin.Reloaded](c, "/v1/reload", nil)
 }
 
+// Suspensions lists the orders to deliver nothing that stand.
+func (c *Client) Suspensions() ([]admin.Suspension, error) {
+	return get[[]admin.Suspension](c, "/v1/suspensions", nil)
+}
+
 // Operate carries out an operator's verb.
 func (c *Client) Operate(op admin.Operation) (admin.Operated, error) {
 	return post[admin.Operated](c, "/v1/queues", op)

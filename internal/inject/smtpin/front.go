@@ -119,9 +119,12 @@ func (f *Front) Shutdown(ctx context.Context) error { return f.server.Shutdown(c
 // Close cuts off all sessions and returns when they have ended.
 func (f *Front) Close() error { return f.server.Close() }
 
+// Refused implements smtp.Refuser.
+func (f *Front) Refused(mail.Reply) { f.in.RefuseSession() }
+
 // NewSession implements smtp.Handler.
 func (f *Front) NewSession(c *smtp.ServerConn) (smtp.Session, mail.Reply) {
-	if r := f.in.Pressure(); r.Code != 0 {
+	if r := f.in.Refuse(f.in.Pressure()); r.Code != 0 {
 		return nil, mail.Reply{Code: 421, Enhanced: r.Enhanced, Text: r.Text}
 	}
 	return &session{front: f, conn: c}, mail.Reply{}

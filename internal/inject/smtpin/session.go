@@ -30,7 +30,7 @@ func (s *session) Auth(user, password string) mail.Reply {
 func (s *session) Mail(from mail.Address, p *smtp.MailParams) mail.Reply {
 	origin, r := s.origin()
 	if r.Code != 0 {
-		return r
+		return s.front.in.Refuse(r)
 	}
 	s.message, r = s.front.in.Begin(origin, inject.Start{
 		Sender: from, Size: p.Size, EightBit: p.EightBit, SMTPUTF8: p.SMTPUTF8, Ret: p.Ret, EnvID: p.EnvID,
@@ -63,7 +63,7 @@ func (s *session) Rcpt(to mail.Address, p *smtp.RcptParams) mail.Reply {
 }
 
 // BeforeData implements smtp.Session.
-func (s *session) BeforeData() mail.Reply { return s.front.in.Pressure() }
+func (s *session) BeforeData() mail.Reply { return s.front.in.Refuse(s.front.in.Pressure()) }
 
 // Data implements smtp.Session.
 func (s *session) Data(content *smtp.Content) mail.Reply {

@@ -11,6 +11,7 @@ import (
 type Edges interface {
 	Resolve(sched.Resolve)
 	Rebind(sched.Rebind)
+	Remember(sched.Remember)
 	Connect(sched.Connect)
 	Deliver(sched.Deliver)
 	Recall(sched.Recall)
@@ -36,7 +37,23 @@ type Driver struct {
 	timer   *time.Timer
 	gen     uint64 // generation of the policies that the machine works with
 	stopped bool
+	watch   Watch // nil: nobody watches
 }
+
+// Watch is told, outside the lock, of every use of it: what for, how long one waited for
+// it, and how long it was held.
+type Watch func(what Use, waited, held time.Duration)
+
+// Use is what the lock is held for.
+type Use uint8
+
+const (
+	UseStep Use = iota // an event
+	UseView            // a look
+)
+
+// Watch has w told from now on. It must be called before anything else is.
+func (d *Driver) Watch(w Watch) { d.watch = w }
 
 // New returns a Driver for a new Machine.
 func New(clock Clock, cfg sched.Config, edges Edges) *Driver {
@@ -50,9 +67,35 @@ func (d *Driver) Clock() Clock { return d.clock }
 
 // Step gives the machine one event.
 func (d *Driver) Step(ev sched.Event) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.unlock(UseStep, d.lock())
 	d.step(ev)
+}
+
+// held is a use of the lock that is going on.
+type held struct {
+	waited time.Duration
+	since  time.Time // zero: nobody watches
+}
+
+func (d *Driver) lock() (h held) {
+	if d.watch == nil {
+		d.mu.Lock()
+		return h
+	}
+	h.since = time.Now()
+	if !d.mu.TryLock() {
+		d.mu.Lock()
+		now := time.Now()
+		h.waited, h.since = now.Sub(h.since), now
+	}
+	return h
+}
+
+func (d *Driver) unlock(what Use, h held) {
+	d.mu.Unlock()
+	if d.watch != nil {
+		d.watch(what, h.waited, time.Since(h.since))
+	}
 }
 
 func (d *Driver) step(ev sched.Event) {
@@ -85,6 +128,8 @@ func (d *Driver) carry(a sched.Action) {
 		d.edges.Close(a)
 	case sched.Resolve:
 		d.edges.Resolve(a)
+	case sched.Remember:
+		d.edges.Remember(a)
 	case sched.Rebind:
 		d.edges.Rebind(a)
 	case sched.Log:
@@ -100,8 +145,7 @@ func (d *Driver) sleepUntil(at int64) {
 }
 
 func (d *Driver) tick() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.unlock(UseStep, d.lock())
 	if d.stopped || d.wakeAt == 0 {
 		return
 	}
@@ -124,7 +168,6 @@ func (d *Driver) Halt() {
 
 // View runs a read-only query on the machine under the lock; it must be short.
 func (d *Driver) View(query func(m *sched.Machine, now int64)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.unlock(UseView, d.lock())
 	query(d.machine, d.clock.Boot())
 }

@@ -18,16 +18,21 @@ func (d *Driver) Submit(env *mail.Envelope, states []mail.RecipientState, recove
 		if len(ev.Parts) == 0 && !recovered {
 			return
 		}
-		d.mu.Lock()
-		// A reload may have come between the resolution and now: then it is done again
-		// with the new configuration.
-		if current(ev.Parts, d.gen) {
-			d.step(ev)
-			d.mu.Unlock()
+		if d.submit(ev) {
 			return
 		}
-		d.mu.Unlock()
 	}
+}
+
+// submit hands the message over. A reload may have come between the resolution and now: then
+// it is done again with the new configuration.
+func (d *Driver) submit(ev sched.Submitted) bool {
+	defer d.unlock(UseStep, d.lock())
+	if !current(ev.Parts, d.gen) {
+		return false
+	}
+	d.step(ev)
+	return true
 }
 
 func current(parts []sched.SubmittedPart, gen uint64) bool {
