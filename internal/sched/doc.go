@@ -51,7 +51,10 @@
 //	attempt.go  outcomes: who is done, who waits, who goes again;  result.go their writing
 //	part.go, submit.go, timer.go   parts, their recipients and their times
 //	reload.go, operator.go, bind.go, job.go   changes from outside, in slices
-//	query.go, explain.go, check.go            what it says about itself
+//	wait.go, age.go     what each queue waits for and for how long; how old its mail is
+//	query.go, rank.go, view.go                lists in pages
+//	state.go, explain*.go, text.go            why a queue, a binding, a host, a message or a counter does not move
+//	check.go, check_*.go                      recounts, for tests and the simulator
 //
 // # Choices that the manual names
 //
