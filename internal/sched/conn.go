@@ -266,6 +266,7 @@ func (m *Machine) list(h uint32, c *conn, q *queue, l *lane) {
 		c.in = inIdle
 		m.connList(&q.idle).push(h)
 		m.spareList(c.host).push(h)
+		m.easeCrowd(c.host)
 		m.recall(q, l)
 	case c.recalled == 0:
 		c.in = inAhead

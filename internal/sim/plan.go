@@ -126,6 +126,7 @@ func RandomPlan(seed uint64) *Plan {
 	p.drawTenants()
 	p.drawOptions()
 	p.drawLimits()
+	p.drawRates()
 	p.drawMail()
 	p.drawTrouble()
 	p.drawRollups()
@@ -322,6 +323,34 @@ func (p *planner) drawLimits() {
 	}
 }
 
+// rateAt draws a rate that is valid at a place.
+func (p *planner) rateAt(x perch) *assign {
+	options := []string{
+		"outbound_throttle_connections", "outbound_throttle_messages", "max_connect_rate", "max_message_rate",
+		"cluster_outbound_throttle_connections", "cluster_outbound_throttle_messages",
+	}
+	if x.kind == "host" {
+		options = options[:2]
+	}
+	a := &assign{option: pick(p, options), rate: &rate{n: 1 + p.Int64N(20), per: time.Duration(1+p.Int64N(60)) * time.Second, burst: 1 + p.Int64N(4)}}
+	if p.IntN(8) == 0 {
+		a.rate.n = 0
+	}
+	return a
+}
+
+// drawRates draws rates in half of the worlds.
+func (p *planner) drawRates() {
+	if p.IntN(2) == 0 {
+		return
+	}
+	for range 1 + p.IntN(4) {
+		x := p.perch()
+		a := p.rateAt(x)
+		x.stanza().put(a.option, a)
+	}
+}
+
 func (p *planner) drawMail() {
 	jobs := []string{"", "bulk", "resets"}
 	for range 20 + p.IntN(100) {
@@ -395,6 +424,8 @@ func (p *planner) drawReloads() {
 			x := pick(p, have)
 			x.n = p.IntN(8) // 0 too: it is undone after the span
 			a.Set = &x
+		case n == 7 && p.IntN(2) == 0:
+			a.Set = p.rateAt(p.perchAt(s))
 		default:
 			a.Set = p.limitAt(p.perchAt(s))
 		}
