@@ -92,7 +92,7 @@ func playRate(t *testing.T, r Rate) {
 	if ref.excess != "" {
 		t.Errorf("%v: %s", r, ref.excess)
 	}
-	want := length/r.Per*r.N + r.Burst // length is a multiple of Per
+	want := length*r.N/r.Per + r.Burst
 	if r.Burst == 1 {
 		// Acts happen at whole nanoseconds, and no two of them too close together.
 		want = length/((r.Per+r.N-1)/r.N) + 1
