@@ -46,11 +46,15 @@
 //	path.go     the counters that a connection is on;  rate.go  its throttles;  dry.go  connections that wait for tokens
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
 //	conn.go     a connection's life: parts, rest, retirement, end
+//	recall.go   parts that come back unbegun
 //	migrate.go  a connection goes on for another queue of its host;  opening.go how many are opened at once
 //	attempt.go  outcomes: who is done, who waits, who goes again;  result.go their writing
 //	part.go, submit.go, timer.go   parts, their recipients and their times
 //	reload.go, operator.go, bind.go, job.go   changes from outside, in slices
-//	query.go, explain.go, check.go            what it says about itself
+//	wait.go, age.go     what each queue waits for and for how long; how old its mail is
+//	query.go, rank.go, view.go                lists in pages
+//	state.go, explain*.go, text.go            why a queue, a binding, a host, a message or a counter does not move
+//	check.go, check_*.go                      recounts, for tests and the simulator
 //
 // # Choices that the manual names
 //
