@@ -30,6 +30,8 @@
 //	S9  every Connect ends in exactly one Closed; every Deliver in exactly one Attempted
 //	    or Returned, before that Closed
 //	S10 no event does unbounded work: at most 256 visits, then it continues at the next Step
+//	S11 an open connection counts under its lane's routing domain; when that or the
+//	    configuration changes, it is moved before anything further is opened
 //
 // For S6 a part on a connection and an outcome of it that is not written count alike:
 // a connection has at most two of both together.
