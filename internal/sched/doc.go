@@ -45,7 +45,7 @@
 //	connect.go  choice of a host, the permit, what a failed connection says about whom
 //	routing.go  what a lane's connections are counted under: rollups, gateways
 //	route.go    where a lane's mail may go;  host.go  hosts and addresses, and what is remembered of them
-//	path.go     the counters that a connection is on
+//	path.go     the counters that a connection is on;  rate.go  its throttles;  dry.go  connections that wait for tokens
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
 //	conn.go     a connection's life: parts, rest, retirement, end
 //	recall.go   parts that come back unbegun
