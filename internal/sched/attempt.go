@@ -19,7 +19,9 @@ func (m *Machine) attempted(ev *Attempted) {
 		return
 	}
 	m.takeBack(ch, h)
-	if !c.fruitful {
+	if c.fruitful {
+		m.hostTakes(c.host, m.now-c.began)
+	} else {
 		c.began = c.started // the first one pays for the opening
 	}
 	m.paced(m.lanes.at(c.lane), m.now-c.began)

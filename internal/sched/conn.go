@@ -346,11 +346,15 @@ func (m *Machine) closed(ev *Closed) {
 	m.limits.Return(&c.permit)
 	m.releaseFares(c.fares)
 	q.conns--
+	x := m.hosts.at(c.host)
 	if c.opened {
-		m.hosts.at(c.host).open--
+		x.open--
 	}
-	if g := m.hosts.at(c.host).gate; g != 0 {
-		m.wakeGate(g) // a slot that the host bears is free
+	if x.conns == 1 {
+		x.width = 0
+	}
+	if x.gate != 0 {
+		m.wakeGate(x.gate) // a slot that the host bears is free
 	}
 	m.wakeCrowd(c.host)
 	m.count(h, c, -1)

@@ -1,26 +1,74 @@
 package sched
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
-// openingMost is how many connections of one binding may be on their way to one host,
-// unanswered, or as many as sessions are open there if these are more: a host that bears
-// them answers as many again. What holds up another binding's does not count. So a receiver
-// is not buried under more calls than it takes in, which it would drop without a word, and
-// what is allowed is reached all the same, by doubling.
-const openingMost = 32
+// How a host gets its connections, as one binding sees it; what holds up another binding's
+// does not count.
+//
+// At most openingMost are on their way, unanswered, or as many as sessions are open if these
+// are more: a receiver is not buried under more calls than it takes in, which it would drop
+// without a word. One that is not answered after openingSlow does not count: a receiver that
+// lets callers wait for its greeting, as some do on purpose, has taken the call by then.
+//
+// In all there are as many as its width, which is openingMost at first. While somebody waits
+// for more it grows by an eighth each second: when many queues come at once, connections that
+// are open go from queue to queue (migrate.go) rather than each dialing, and yet what is
+// allowed is reached. It grows by a thirty-second where all sessions are busy and each message takes half
+// as long again as it does when they are few: more of them bring little then. A host
+// without connections has its first width again.
+const (
+	openingMost = 32
+	openingSlow = int64(time.Second)
+	growEvery   = int64(time.Second)
+)
 
-// openingSlow is how long a connection counts as on its way: a receiver that lets callers
-// wait for its greeting, as some do on purpose, has taken the call by then.
-const openingSlow = int64(time.Second)
-
-// crowded reports whether further connections to the host wait for those that are being
-// opened. To a host that has proven nothing there is one, which probes: a dead domain is
-// not called by all its mail at once.
+// crowded reports whether further connections to the host have to wait. To a host that has
+// proven nothing there is one, which probes: a dead domain is not called by all its mail
+// at once.
 func (h *host) crowded() bool {
 	if !h.proven {
 		return h.calling > 0
 	}
-	return h.opening >= max(openingMost, h.open)
+	return h.opening >= max(openingMost, h.open) || h.conns >= h.most()
+}
+
+// most is the host's width.
+func (h *host) most() int { return max(openingMost, h.width) }
+
+// laden reports whether all sessions are busy and a message takes half as long again as it
+// does when they are few.
+func (h *host) laden() bool { return h.idle.n == 0 && h.takes > h.light+h.light/2 }
+
+// hostTakes has the mean time that a message takes at a host follow one more sample.
+func (m *Machine) hostTakes(host uint32, ns int64) {
+	x := m.hosts.at(host)
+	if x.takes == 0 {
+		x.takes = ns
+	}
+	x.takes += (ns - x.takes) / openingMost
+	switch {
+	case x.light == 0 || x.takes < x.light:
+		x.light = x.takes
+	case x.open <= openingMost: // what it takes by itself may have changed
+		x.light += (x.takes - x.light) / (8 * openingMost)
+	}
+}
+
+// hostTimer: those who wait for a wider host have waited a second.
+func (m *Machine) hostTimer(host uint32) {
+	x := m.hosts.at(host)
+	x.timer = noTimer
+	switch n := x.most(); {
+	case x.conns < n: // it is not its width that they wait for
+	case x.laden():
+		x.width = n + n/openingMost
+	default:
+		x.width = n + n/8
+	}
+	m.wakeCrowd(host)
 }
 
 // proves: a session came about with the host, or it took mail. It is in order until an
@@ -63,6 +111,14 @@ func (m *Machine) crowdAt(rh *routeHost, probed uint32) uint32 {
 	return 0
 }
 
+// crowdText says what those who wait at a crowded host wait for.
+func (h *host) crowdText() string {
+	if h.conns >= h.most() {
+		return fmt.Sprintf("%d connections; more follow second by second", h.conns)
+	}
+	return fmt.Sprintf("%d connections are being opened; more follow as they are answered", h.opening)
+}
+
 // begins counts a connection as being opened, until answered.
 func (m *Machine) begins(h uint32, c *conn) {
 	x := m.hosts.at(c.host)
@@ -99,7 +155,11 @@ func (m *Machine) waitCrowd(h, host uint32) {
 	if !q.gated {
 		q.gated, q.before = true, uint8(causeOpening)
 	}
-	m.hosts.at(host).crowd.push(gatePlace{h, q.epoch})
+	x := m.hosts.at(host)
+	x.crowd.push(gatePlace{h, q.epoch})
+	if x.timer == noTimer && x.conns >= x.most() {
+		x.timer = m.wheel.set(m.now+growEvery, timerHost, host)
+	}
 }
 
 // nextRoomy wakes one of those who wait at a host with room: those that need it no
