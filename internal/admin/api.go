@@ -31,6 +31,7 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/messages/{id}", a.message)
 	mux.HandleFunc("GET /v1/config/eval", a.eval)
 	mux.HandleFunc("POST /v1/reload", a.reload)
+	mux.HandleFunc("POST /v1/plan", a.plan)
 	mux.HandleFunc("POST /v1/queues", a.operate)
 	mux.HandleFunc("GET /v1/suspensions", a.suspensions)
 	return guard(mux)

@@ -41,6 +41,8 @@ type Backend interface {
 	Eval(words []string) (Answer, error)
 	// Reload reads the configuration again: all or nothing.
 	Reload() (Reloaded, error)
+	// Plan says what a reload with another configuration would change.
+	Plan(policy.ShownScope) (Plan, error)
 	// Operate carries out a verb on the queues that match; empty names match all.
 	Operate(Operation) (Operated, error)
 	// Suspensions lists the orders to deliver nothing that stand.

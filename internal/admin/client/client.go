@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/admin"
+	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
 
@@ -123,6 +124,11 @@ func (c *Client) Reload() (admin.Reloaded, error) {
 // Suspensions lists the orders to deliver nothing that stand.
 func (c *Client) Suspensions() ([]admin.Suspension, error) {
 	return get[[]admin.Suspension](c, "/v1/suspensions", nil)
+}
+
+// Plan asks what a reload with the configuration would change.
+func (c *Client) Plan(next policy.ShownScope) (admin.Plan, error) {
+	return post[admin.Plan](c, "/v1/plan", next)
 }
 
 // Operate carries out an operator's verb.
