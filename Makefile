@@ -8,7 +8,7 @@ GO          ?= go
 BUILDVCS    := $(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
 BUILD_FLAGS := -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w"
 
-.PHONY: help build run test unit race blackbox check fmt generate soak bench tools clean
+.PHONY: help build run test unit race blackbox check fmt generate soak worlds guards day bench tools clean
 
 help: ## the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -31,14 +31,23 @@ race: ## the same under the race detector, without the long simulated worlds
 blackbox: tools build ## the built binary against real clients and receivers, a sample
 	@scripts/gotest.sh blackbox ./tests/...
 
-soak: tools build ## the black-box tests, and those of the limits, with full counts
+soak: tools build worlds ## the black-box tests, and those of the limits, with full counts; ten thousand simulated worlds
 	@scripts/gotest.sh soak ./internal/limit ./tests/...
+
+worlds: ## ten thousand random worlds in the simulator (WORLDS=N: so many)
+	SLUICE_WORLDS=$(or $(WORLDS),10000) $(GO) test ./internal/sim -run TestRandomWorlds -count=1 -v -timeout 4h
+
+guards: ## take the guards away one by one: the tests must go red; writes docs/guards.md
+	$(GO) run ./scripts/guards
+
+day: ## simulate the day of a busy server: 5 million messages, 50 bindings, 20,000 domains
+	SLUICE_DAY=5000000 $(GO) test ./internal/sim/forecast -run '^$$' -bench BenchmarkDay -benchtime 1x -timeout 1h
 
 check: tools ## format, vet, staticcheck, import arrows, generated files
 	@scripts/check.sh
 
 fmt: tools ## format the Go files
-	.cache/bin/gofumpt -w cmd internal tests bench
+	.cache/bin/gofumpt -w cmd internal tests bench scripts
 
 generate: ## write the parts of the manual that the program knows
 	@scripts/generate.sh

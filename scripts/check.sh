@@ -17,7 +17,7 @@ step() { # TITLE COMMAND...: prints the command's output only when it says somet
 
 formatted() {
   local files
-  files=$(.cache/bin/gofumpt -l cmd internal tests bench)
+  files=$(.cache/bin/gofumpt -l cmd internal tests bench scripts)
   [ -z "$files" ] || { echo "not formatted (make fmt):"; echo "$files"; return 1; }
 }
 

@@ -21,7 +21,7 @@ func (c *conn) attempt(part sched.Deliver) *ending {
 	}
 	defer msg.Close()
 	tx := &c.tx
-	tx.Envelope, tx.Recipients, tx.Content = msg.Envelope(), part.Recipients, msg
+	tx.Envelope, tx.Recipients, tx.Content = msg.Envelope(), part.Recipients, contentFor(msg, part.Recipients)
 	err = c.client.Transact(tx)
 	defer clear(tx.Results) // replies can be long: an idle connection holds none
 	tx.Content = nil

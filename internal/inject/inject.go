@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
+	"github.com/sluice-mta/sluice/internal/sign"
 	"github.com/sluice-mta/sluice/internal/spool"
 )
 
@@ -45,6 +46,12 @@ type Config struct {
 	// refuses it. Asked at each connection, MAIL and DATA: cheap. Nil: always.
 	Gate func() mail.Reply
 	Now  func() time.Time // nil: time.Now
+	// Signing says how mail of a binding for a recipient domain is signed; nil: it is not.
+	// Asked only when Settings say that some mail is. Nil: none is.
+	Signing func(binding, domain string) *policy.Signing
+	// Unsigned is told why a message that was to be signed leaves without a signature.
+	// Called for every such message. May be nil.
+	Unsigned func(error)
 	// Refused is told of every refusal, by a word (Reason). Nil: nobody is.
 	Refused func(reason string)
 }
@@ -58,7 +65,10 @@ type Injector struct {
 	failures  failures
 	table     atomic.Pointer[bindingTable]
 
-	accepted, refused atomic.Int64
+	keys *sign.Keys
+
+	accepted, refused         atomic.Int64
+	signed, unsigned, badKeys atomic.Int64
 }
 
 // New returns an Injector.
@@ -76,7 +86,7 @@ func New(cfg Config) (*Injector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Injector{cfg: cfg, passwords: p, rates: rates{users: map[string]*bucket{}}}, nil
+	return &Injector{cfg: cfg, passwords: p, keys: sign.NewKeys(cfg.Now), rates: rates{users: map[string]*bucket{}}}, nil
 }
 
 // Settings returns the configuration of now.
@@ -92,11 +102,17 @@ func (in *Injector) NewID() mail.ID { return in.ids.next(in.cfg.Now().UnixMilli(
 type Stats struct {
 	Accepted int64 // messages
 	Refused  int64 // messages that came as far as Accept and were refused there
+	Signed   int64 // messages, and ways of signing one, that got a signature
+	Unsigned int64 // such that were to get one and lack it
+	BadKeys  int64 // of these, because a key cannot be used
 }
 
 // Stats returns the counts.
 func (in *Injector) Stats() Stats {
-	return Stats{Accepted: in.accepted.Load(), Refused: in.refused.Load()}
+	return Stats{
+		Accepted: in.accepted.Load(), Refused: in.refused.Load(),
+		Signed: in.signed.Load(), Unsigned: in.unsigned.Load(), BadKeys: in.badKeys.Load(),
+	}
 }
 
 // Replies to what inject refuses.

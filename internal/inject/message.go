@@ -37,6 +37,8 @@ type Message struct {
 	received int64 // octets given to Write
 	max      int64
 	err      error // of Write, sticky
+
+	signing *signing // nil: nothing is to be signed
 }
 
 // Begin begins a message. It is refused for want of room, of the login's rate, or
@@ -123,7 +125,7 @@ func (m *Message) Write(p []byte) (int, error) {
 		return 0, m.err
 	}
 	if m.draft == nil {
-		m.draft = m.in.cfg.Spool.Create(m.env.ID)
+		m.create()
 	}
 	if m.inBody {
 		m.err = m.keep(p)
@@ -134,6 +136,14 @@ func (m *Message) Write(p []byte) (int, error) {
 		return 0, m.err
 	}
 	return len(p), nil
+}
+
+// create begins the draft, and to sign.
+func (m *Message) create() {
+	m.draft = m.in.cfg.Spool.Create(m.env.ID)
+	if m.settings.Signs && m.in.cfg.Signing != nil {
+		m.signing = &signing{}
+	}
 }
 
 // Err returns the error that Write came to, or nil.
@@ -168,6 +178,9 @@ func (m *Message) keep(p []byte) error {
 	if !m.env.EightBit && hasEightBit(p) {
 		// Not announced, but there: the next hop must be told (RFC 6152).
 		m.env.EightBit = true
+	}
+	if m.signing != nil {
+		m.tap(p)
 	}
 	n, err := m.draft.Write(p)
 	m.size += int64(n)
@@ -211,7 +224,7 @@ func (m *Message) accept() mail.Reply {
 		return replyNoRcpt
 	}
 	if m.draft == nil && m.err == nil {
-		m.draft = m.in.cfg.Spool.Create(m.env.ID)
+		m.create()
 	}
 	if m.err == nil && !m.inBody { // a message without a body
 		m.inBody = true
@@ -226,7 +239,7 @@ func (m *Message) accept() mail.Reply {
 	if r := m.address(); r.Code != 0 {
 		return r
 	}
-	prefix := m.receivedField()
+	prefix := append(m.sign(), m.receivedField()...)
 	m.env.Size = int64(len(prefix)) + m.size
 	if err := m.draft.Commit(m.env, prefix); err != nil {
 		return replyFor(err)
@@ -239,11 +252,7 @@ func (m *Message) accept() mail.Reply {
 // binding.
 func (m *Message) address() mail.Reply {
 	f, env := &m.fields, m.env
-	named := f.binding
-	if named == "" {
-		named = f.virtual
-	}
-	c, r := m.in.chooseBinding(env.ID, m.origin, m.settings, named)
+	c, r := m.choose()
 	if r.Code != 0 {
 		return r
 	}
@@ -261,6 +270,15 @@ func (m *Message) address() mail.Reply {
 		env.EnvID = envID(f.envID)
 	}
 	return mail.Reply{}
+}
+
+// choose chooses the binding: the same one each time, once the header block has been read.
+func (m *Message) choose() (choice, mail.Reply) {
+	named := m.fields.binding
+	if named == "" {
+		named = m.fields.virtual
+	}
+	return m.in.chooseBinding(m.env.ID, m.origin, m.settings, named)
 }
 
 // envID makes X-EnvID fit for ENVID: printable ASCII, at most 100 octets, or nothing.

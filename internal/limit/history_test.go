@@ -282,6 +282,8 @@ func TestNoLeaks(t *testing.T) {
 	events := 200_000
 	if soak() {
 		events = 10_000_000
+	} else if testing.Short() {
+		events = 20_000
 	}
 	rng := rand.New(rand.NewPCG(7, 8))
 	b := newBook(t, rng.IntN)

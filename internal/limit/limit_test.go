@@ -224,3 +224,41 @@ func TestNobodyBarges(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOneStandsIn: of those who wait at a counter with one free unit, one goes on to wait
+// at the server; it stands in for the others, who keep their places.
+func TestOneStandsIn(t *testing.T) {
+	e := New()
+	own, _ := e.Counter(key("a", "b", "d"), 2, 0)
+	root, _ := e.Counter(Key{Option: "server"}, 2, 0)
+	path := []CounterID{own, root}
+	var p, q, r Permit
+	e.Acquire(0, &p, path, nil, Turn{Waiter: 100})
+	e.Acquire(0, &q, path, nil, Turn{Waiter: 101})
+	for w := WaiterID(1); w <= 5; w++ {
+		b, _ := e.Check(0, path, nil, Turn{Waiter: w})
+		e.Park(0, Turn{Waiter: w}, path, b)
+	}
+	e.Park(0, Turn{Waiter: 9}, path[1:], Blocker{Counter: root})
+	e.Return(&p)
+	w, from, _ := e.Next()
+	if w != 1 || from != own {
+		t.Fatalf("%d is woken from %d", w, from)
+	}
+	b, _ := e.Check(0, path, nil, Turn{Waiter: w, From: from})
+	e.Park(0, Turn{Waiter: w, From: from}, path, b)
+	if w, _, _ = e.Next(); w != 9 {
+		t.Fatalf("%d is woken; 9 was first at the server", w)
+	}
+	e.Acquire(0, &r, path[1:], nil, Turn{Waiter: 9, From: root})
+	if w, _, ok := e.Next(); ok {
+		t.Fatalf("%d leaves its place although 1 stands in for it", w)
+	}
+	if s := e.State(own); s.Waiters != 4 || e.State(root).Waiters != 1 {
+		t.Errorf("%d wait at the counter, %d at the server", s.Waiters, e.State(root).Waiters)
+	}
+	e.Return(&q)
+	if w, from, _ = e.Next(); w != 2 || from != own {
+		t.Errorf("%d is woken from %d; the second unit is for the second waiter", w, from)
+	}
+}

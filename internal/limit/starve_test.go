@@ -61,6 +61,9 @@ func (x *crossing) build(t testing.TB, unfair bool) (w *world, victims []*player
 	if x.length == 0 {
 		x.length = 10 * time.Hour
 	}
+	if testing.Short() {
+		x.length = min(x.length, 2*time.Hour)
+	}
 	for range x.victims {
 		w.join(&player{path: path, tolls: tolls, hold: x.victimHold, fixed: x.fixed})
 	}
@@ -98,7 +101,7 @@ func TestNobodyStarves(t *testing.T) {
 		{name: "20 victims", limits: []int{4, 4}, competitors: 200, hold: []time.Duration{10 * s, 10 * s}, victimHold: 10 * s, victims: 20},
 		{name: "100 victims", limits: []int{4, 4}, competitors: 100, hold: []time.Duration{10 * s, 10 * s}, victimHold: 10 * s, victims: 100},
 		{name: "100 victims of larger limits", limits: []int{40, 400}, competitors: 2000, hold: []time.Duration{10 * s, 10 * s}, victimHold: 10 * s, victims: 100, length: time.Hour},
-		{name: "two rates", competitors: 200, victimHold: s, rates: []Rate{{1, int64(s), 1}, {2, 3 * int64(s), 1}}},
+		{name: "two rates", competitors: 200, victimHold: s, rates: []Rate{{1, int64(s), 1}, {1000, 1618*int64(s) + 33_989, 1}}},
 		{name: "a fast rate and a slow one", competitors: 100, victimHold: s, rates: []Rate{{10, int64(s), 1}, {1, 7 * int64(s), 1}}, length: 2 * time.Hour},
 		{name: "three rates and a limit", limits: []int{4}, hold: []time.Duration{10 * s}, competitors: 200, victimHold: s, rates: []Rate{{1, int64(s), 1}, {2, 3 * int64(s), 1}, {1, 2 * int64(s), 3}}},
 	} {

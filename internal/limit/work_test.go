@@ -218,3 +218,28 @@ func TestNoAllocation(t *testing.T) {
 		t.Error("nobody has claimed anything")
 	}
 }
+
+// TestNextGivesUp: very many counters that have nothing to give after all are not looked
+// at in one call.
+func TestNextGivesUp(t *testing.T) {
+	e := New()
+	for w := WaiterID(1); w <= 1000; w++ {
+		id, _ := e.Counter(Key{Option: "a", Domain: name("d", int(w))}, 0, 0)
+		e.Park(0, Turn{Waiter: w}, nil, Blocker{Counter: id})
+		e.SetLimit(id, 1, 0)
+		e.SetLimit(id, 0, 0)
+	}
+	calls := 0
+	for ; e.Pending(); calls++ {
+		before := e.visits
+		if w, _, ok := e.Next(); ok {
+			t.Fatalf("%d is woken", w)
+		}
+		if n := e.visits - before; n > slice {
+			t.Fatalf("%d counters looked at in one call, at most %d", n, slice)
+		}
+	}
+	if calls != (1000+slice-1)/slice {
+		t.Errorf("%d calls", calls)
+	}
+}

@@ -26,6 +26,11 @@ type Envelope struct {
 	SMTPUTF8 bool // SMTPUTF8 was declared (RFC 6531)
 	Report   bool // a report of ours: never reported on, its binding is bounce_binding
 
+	// Head is how many octets at the start of the content, signatures, are for those
+	// recipients alone whose Head is 0; for those with n, Heads[n-1] stands in their place.
+	Head  int
+	Heads [][]byte
+
 	Source Source
 }
 
@@ -47,6 +52,7 @@ type Recipient struct {
 	Group   string // the binding group that Binding was chosen from; empty when named directly
 	ORcpt   string // DSN ORCPT as received (RFC 3461 §4.2), still encoded
 	Notify  Notify // DSN NOTIFY (RFC 3461 §4.1)
+	Head    uint8  // how the content begins for it, see Envelope.Head
 }
 
 // Notify is the set of DSN NOTIFY keywords. Zero means that the client gave none,

@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"strings"
+
+	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // check finds what is allowed and yet probably not meant.
@@ -114,16 +116,31 @@ func (b *builder) checkNames() {
 
 // checkDKIM warns where signing is switched on and no key can be found.
 func (b *builder) checkDKIM() {
-	dkim, key := LookupTree("dkim"), LookupTree("dkim_key")
-	found := false
-	b.eachScope(b.root, func(c *Scope) { found = found || c.Get(key) != nil })
-	if found {
-		return
-	}
+	key, selector := false, false
 	b.eachScope(b.root, func(c *Scope) {
-		if v := c.Get(dkim); v != nil && v.Bool() {
-			b.warnf(v.Origin, "dkim is on and no dkim_key is set: messages leave unsigned")
+		key = key || c.Get(opt.dkimKey) != nil
+		v := c.Get(opt.dkimSelector)
+		if v == nil {
+			return
 		}
+		selector = true
+		for _, name := range v.List {
+			if _, err := mail.CanonicalDomain(name); err != nil {
+				b.errorf(v.Origin, "dkim_selector: %q is not a name in the DNS", name)
+			}
+		}
+	})
+	b.eachScope(b.root, func(c *Scope) {
+		v := c.Get(opt.dkim)
+		switch {
+		case v == nil || !v.Bool():
+			return
+		case !key:
+			b.warnf(v.Origin, "dkim is on and no dkim_key is set: messages leave unsigned")
+		case !selector:
+			b.warnf(v.Origin, "dkim is on and no dkim_selector is set: messages leave unsigned")
+		}
+		b.s.Signs = true
 	})
 }
 

@@ -102,19 +102,19 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "dkim", Type: TypeBool, Default: "off", Scopes: inDelivery, Recipient: true,
-		Doc: "Sign messages (RFC 6376).", Later: laterDKIM,
+		Doc: "Sign messages with DKIM (RFC 6376).",
 	},
 	{
-		Name: "dkim_selector", Type: TypeName, Scopes: inDelivery, Recipient: true,
-		Doc: "Selector of the signature.", Later: laterDKIM,
+		Name: "dkim_selector", Type: TypeList, Scopes: inDelivery, Recipient: true,
+		Doc: "Selector of the signature; a list: one signature for each.",
 	},
 	{
 		Name: "dkim_key", Type: TypePath, Scopes: inDelivery, Recipient: true,
-		Doc: "File of the private key; %d is the domain of the From header, %s the selector.", Later: laterDKIM,
+		Doc: "File of the private key; %d is the domain of the From header, %s the selector, %% a percent sign. RSA or Ed25519, PEM; read again when it changes.",
 	},
 	{
 		Name: "dkim_domain", Type: TypeName, Scopes: inDelivery, Recipient: true,
-		Doc: "Signing domain; default: the domain of the From header.", Later: laterDKIM,
+		Doc: "Signing domain; default: the domain of the From header.",
 	},
 	{
 		Name: "gateway", Type: TypeGateway, Scopes: inDelivery,
@@ -149,7 +149,6 @@ var deliveryOptions = []Option{
 
 const (
 	laterDefer = "each message is deferred by its own attempt"
-	laterDKIM  = "messages are not signed yet"
 )
 
 // recipient has an option asked for the recipient's domain under a rollup.

@@ -114,7 +114,16 @@ type Queue struct {
 	GenerateBounces  bool
 	GenerateDelayDSN bool
 
+	Signing *Signing // nil: unsigned
+
 	Session *Session
+}
+
+// Signing is how mail is signed (dkim). Immutable and shared.
+type Signing struct {
+	Selectors []string // one signature for each
+	Key       string   // file or pattern, dkim_key
+	Domain    string   // dkim_domain; empty: the domain of the From header
 }
 
 // Session is what a connection needs to know: addresses, names, timeouts, TLS.

@@ -22,6 +22,7 @@ var opt struct {
 	connectRate, messageRate                             *Option
 	throttleConns, throttleMessages                      *Option
 	clusterThrottleConns, clusterThrottleMessages        *Option
+	dkim, dkimKey, dkimSelector, dkimDomain              *Option
 }
 
 // bindOptions fills opt from the table.
@@ -78,6 +79,10 @@ func bindOptions() {
 		{&opt.skip, "skip_hosts"},
 		{&opt.prohibited, "prohibited_hosts"},
 		{&opt.suspend, "suspend_delivery"},
+		{&opt.dkim, "dkim"},
+		{&opt.dkimKey, "dkim_key"},
+		{&opt.dkimSelector, "dkim_selector"},
+		{&opt.dkimDomain, "dkim_domain"},
 		{&opt.routes, "routes"},
 		{&opt.mxRollup, "mx_rollup"},
 		{&opt.connectRate, "max_connect_rate"},
@@ -169,6 +174,7 @@ func (s *Snapshot) QueueUnder(binding, domain, rollup string) *Queue {
 		ConnectTimeoutToDelay:      p.value(opt.timeoutDelay).Duration(),
 		GenerateBounces:            p.value(opt.bounces).Bool(),
 		GenerateDelayDSN:           p.value(opt.delays).Bool(),
+		Signing:                    p.signing(),
 		Session:                    s.session(p),
 	}
 	if g := p.own[OneGroup]; len(g) > 0 {

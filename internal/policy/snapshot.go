@@ -31,6 +31,7 @@ type Snapshot struct {
 	UnknownBindingDefault bool
 	DrainTimeout          time.Duration
 	SuspendAll            bool
+	Signs                 bool // dkim is on somewhere
 
 	Root *Scope // the tree of stanzas, for Eval
 

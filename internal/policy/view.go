@@ -34,6 +34,15 @@ func (s *Snapshot) viewOf(binding, domain, rollup string) *view {
 	return v
 }
 
+// signing is how mail is signed; nil: not at all.
+func (v *view) signing() *Signing {
+	key, selectors := v.value(opt.dkimKey).Str, v.value(opt.dkimSelector).List
+	if !v.value(opt.dkim).Bool() || key == "" || len(selectors) == 0 {
+		return nil
+	}
+	return &Signing{Selectors: selectors, Key: key, Domain: v.value(opt.dkimDomain).Str}
+}
+
 // find asks for an option by its chain. Options of the recipient's domain are asked for
 // it; through a gateway, for the gateway's name after it at each level.
 func (v *view) find(o *Option) *Setting {

@@ -19,10 +19,12 @@ func (m *Machine) attempted(ev *Attempted) {
 		return
 	}
 	m.takeBack(ch, h)
-	if !c.fruitful {
+	if c.fruitful {
+		m.hostTakes(c.host, m.now-c.began)
+	} else {
 		c.began = c.started // the first one pays for the opening
 	}
-	m.lanes.at(c.lane).takes(m.now - c.began)
+	m.paced(m.lanes.at(c.lane), m.now-c.began)
 	c.began = m.now
 	c.served++
 	c.recipients += int32(m.size(p))

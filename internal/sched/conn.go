@@ -266,6 +266,7 @@ func (m *Machine) list(h uint32, c *conn, q *queue, l *lane) {
 		c.in = inIdle
 		m.connList(&q.idle).push(h)
 		m.spareList(c.host).push(h)
+		m.easeCrowd(c.host)
 		m.recall(q, l)
 	case c.recalled == 0:
 		c.in = inAhead
@@ -285,19 +286,6 @@ func (m *Machine) unlist(h uint32, c *conn) {
 		m.connList(&q.full).remove(h)
 	}
 	c.in = inNone
-}
-
-// recall asks for the part back that has waited longest behind another one, since a
-// connection of its queue has nothing to do: who knows how long the other one takes.
-func (m *Machine) recall(q *queue, l *lane) {
-	h := q.full.head
-	if h == 0 || q.ready.n > 0 || m.held || q.halted(l) {
-		return
-	}
-	c := m.conns.at(h)
-	m.unlist(h, c)
-	c.recalled = c.parts[1]
-	m.emit(Recall{Conn: m.connID(h), Part: partID(c.recalled, m.parts.at(c.recalled).gen)})
 }
 
 // hangUp ends a connection: Closed will follow, and only then does its permit return.
@@ -329,34 +317,6 @@ func (m *Machine) wants(ev Wants) {
 		c.credit = min(c.credit+int32(min(ev.N, 2)), 2)
 		m.settle(h)
 	}
-}
-
-// returned takes back a part that was not begun: it is ready again, before the others.
-func (m *Machine) returned(ev Returned) {
-	ch, c, ok := m.connOf(ev.Conn)
-	h, p, live := m.partOf(ev.Part)
-	if !ok || !live || p.conn != ch {
-		return
-	}
-	if !ev.Sent {
-		m.unspend(m.conns.at(ch), h)
-	}
-	wanted := c.recalled == h
-	m.takeBack(ch, h)
-	m.putBack(h)
-	if q := m.queues.at(c.queue); wanted {
-		c.credit++ // its room is free again
-		m.handOut(c.queue, q, m.lanes.at(c.lane), 0)
-		m.touch(c.queue)
-	}
-	m.settle(ch)
-}
-
-// putBack makes a part ready again that was on a connection.
-func (m *Machine) putBack(h uint32) {
-	p := m.parts.at(h)
-	p.due = min(p.due, m.now)
-	m.enter(h, true)
 }
 
 // closed: the receiver has let go. Only now does the permit return (S4).

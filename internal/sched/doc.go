@@ -46,10 +46,15 @@
 //	path.go     the counters that a connection is on
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
 //	conn.go     a connection's life: parts, rest, retirement, end
+//	recall.go   parts that come back unbegun
+//	migrate.go  a connection goes on for another queue of its host;  opening.go how many are opened at once
 //	attempt.go  outcomes: who is done, who waits, who goes again;  result.go their writing
 //	part.go, submit.go, timer.go   parts, their recipients and their times
 //	reload.go, operator.go, bind.go, job.go   changes from outside, in slices
-//	query.go, explain.go, check.go            what it says about itself
+//	wait.go, age.go     what each queue waits for and for how long; how old its mail is
+//	query.go, rank.go, view.go                lists in pages
+//	state.go, explain*.go, text.go            why a queue, a binding, a host, a message or a counter does not move
+//	check.go, check_*.go                      recounts, for tests and the simulator
 //
 // # Choices that the manual names
 //
@@ -64,7 +69,8 @@
 //     five minutes.
 //   - A delay is reported at the first deferral after four hours, once. Whether it was
 //     is not kept over a restart; a recovered message of that age counts as reported.
-//   - On a contended path a connection serves 20 transactions, or 30 s, in a row.
+//   - On a contended path a connection serves a queue for 20 transactions, or 30 s, in a row.
+//     Then it goes on for the queue that would have its place if it ended, if that may use it.
 //   - High goes before normal before low, jobs take turns, a job's parts go in the order in
 //     which they became ready: a retry stands where its time put it. Of the priorities that
 //     wait each gets one part in eighteen at least.

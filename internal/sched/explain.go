@@ -158,7 +158,7 @@ func (m *Machine) counterView(now int64, id limit.CounterID, since int64) Counte
 	}
 	s, k, x := m.limits.State(id), m.limits.Key(id), m.meta[id].limit
 	return CounterView{
-		Option: k.Option, Key: k.String(), Use: s.Used, Limit: s.Limit, Waiters: s.Waiters, Reserve: s.Reserve,
+		Option: k.Option, Key: k.String(), Use: s.Used, Limit: s.Limit, Waiters: s.Waiters, Reserve: s.Reserve, Claims: s.Claims,
 		Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line, SinceAt: since,
 		Kind: "limit", Grants: m.meta[id].grants.perMinute(now) / 60, State: counterState(&s),
 	}
@@ -170,6 +170,8 @@ func counterState(s *limit.State) string {
 		return "lowered below its use"
 	case s.Used >= s.Limit:
 		return "full"
+	case s.Claims > 0 && s.Used+1 >= s.Limit:
+		return "kept for one that has waited long elsewhere"
 	case s.Waiters > 0:
 		return "contended"
 	}

@@ -48,6 +48,9 @@ type host struct {
 	open       int             // of them sessions, until the receiver has let go
 	opening    int             // connections on their way, unanswered
 	idle       list            // open connections without a part that may take one
+	takes      int64           // ns that a message takes, a running mean
+	light      int64           // the least of it, which follows slowly while few sessions are open
+	carried    int             // messages since the last connection was begun
 	crowd      fifo[gatePlace] // queues that wait until fewer are
 	waking     bool            // is in roomy
 	proven     bool            // connected to or delivered to since it was learned or an address of it failed

@@ -107,7 +107,7 @@ func (m *Machine) passTo(h uint32, c *conn, to uint32, from limit.CounterID) (v 
 		turn.Poor = q.conns == 1 // it would hold nothing if this one ended
 	}
 	n := m.nextSize(q)
-	if b, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.grantTolls(a.fares, n, 0), turn); !ok {
+	if b, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.messageTolls(a.fares, 0, n), turn); !ok {
 		return stays, broader(a.path, b.Counter, from)
 	}
 	if c.credit <= 0 || !m.gap(c) {
@@ -248,10 +248,10 @@ func (m *Machine) takeOver(h uint32, l *lane, hosts []routeHost, n int32, turn l
 			m.visits--
 			c := m.conns.at(ch)
 			a := m.leadsTo(c, l)
-			if a == nil || c.queue == h || !m.bears(c, l, m.queues.at(h)) || c.credit <= 0 || !m.gap(c) {
+			if a == nil || c.queue == h || c.paid > 0 || !m.bears(c, l, m.queues.at(h)) || c.credit <= 0 || !m.gap(c) {
 				continue
 			}
-			if _, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.grantTolls(a.fares, n, 0), turn); ok {
+			if _, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.messageTolls(a.fares, 0, n), turn); ok {
 				m.adopt(ch, h, a, n, turn)
 				return true
 			}

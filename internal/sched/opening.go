@@ -2,10 +2,10 @@ package sched
 
 // openingMost is how many connections of one binding may be on their way to one host,
 // unanswered. What holds up another binding's does not count. A receiver is not buried
-// under more calls than it takes in, which it would drop without a word. Once as many
-// sessions are open, at most openingFew are opened at a time: when many queues come at
-// once, those that are open go from queue to queue (migrate.go), and each further one
-// costs both sides more than it brings.
+// under more calls than it takes in, which it would drop without a word. Beside as many
+// sessions, at most openingFew are opened at a time: when many queues come at once, those
+// that are open go from queue to queue (migrate.go). And when each message takes longer
+// for their number, more of them bring little: there is one more when each has had a turn.
 const (
 	openingMost = 32
 	openingFew  = 4
@@ -18,10 +18,41 @@ func (h *host) crowded() bool {
 	if !h.proven {
 		return h.opening > 0
 	}
-	if h.open >= openingMost {
-		return h.opening >= openingFew
+	switch {
+	case h.open+h.opening < openingMost:
+		return false
+	case h.laden():
+		return h.opening > 0 || h.carried < quantumParts*h.open
 	}
-	return h.opening >= openingMost
+	return h.opening >= openingFew
+}
+
+// laden reports whether all sessions are busy and a message takes half as long again as it
+// does when they are few.
+func (h *host) laden() bool { return h.idle.n == 0 && h.takes > h.light+h.light/2 }
+
+// hostTakes has the mean time that a message takes at a host follow one more sample.
+func (m *Machine) hostTakes(host uint32, ns int64) {
+	x := m.hosts.at(host)
+	if x.takes == 0 {
+		x.takes = ns
+	}
+	x.carried++
+	x.takes += (ns - x.takes) / openingMost
+	switch {
+	case x.light == 0 || x.takes < x.light:
+		x.light = x.takes
+	case x.open <= openingMost: // what it takes by itself may have changed
+		x.light += (x.takes - x.light) / (8 * openingMost)
+	}
+	m.easeCrowd(host)
+}
+
+// easeCrowd wakes those who wait at a host if it has room for them by now.
+func (m *Machine) easeCrowd(host uint32) {
+	if x := m.hosts.at(host); x.crowd.len() > 0 && !x.crowded() {
+		m.wakeCrowd(host)
+	}
 }
 
 // proves: a session came about with the host, or it took mail. It is in order until an
@@ -67,7 +98,9 @@ func (m *Machine) crowdAt(rh *routeHost, probed uint32) uint32 {
 // begins counts a connection as being opened, until answered.
 func (m *Machine) begins(c *conn) {
 	c.opening = true
-	m.hosts.at(c.host).opening++
+	x := m.hosts.at(c.host)
+	x.opening++
+	x.carried = 0
 }
 
 // answered: the connection is open, or has failed.

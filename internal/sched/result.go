@@ -101,7 +101,7 @@ func (m *Machine) health(ok bool) {
 func (m *Machine) backpressure() {
 	n := m.results.len() + m.unstored.len()
 	hold := m.sick || n >= maxBacklog || m.held && n > maxBacklog/2
-	if m.held && !hold {
+	if m.held != hold { // what they wait for is another thing now, too
 		m.eachQueue(func(h uint32, _ *queue) { m.touch(h) })
 	}
 	m.held = hold

@@ -82,7 +82,7 @@ func (m *Machine) recount(l *lane, hosts []string, failed bool) {
 	}
 	key, n := l.key, l.open.n
 	m.urgent.push(&job{end: func() uint32 { return n }, do: func(uint32) bool {
-		h, ok := m.laneOf[key]
+		h, ok := m.laneTo(key)
 		if !ok || m.lanes.at(h).open.n == 0 {
 			return false
 		}

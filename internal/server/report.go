@@ -36,6 +36,11 @@ func (s *Server) report(a sched.Bounce) *spool.Report {
 	if out == nil {
 		return nil
 	}
+	if snap.Signs {
+		to := out.Recipients[0]
+		text = s.injector.SignReport(text, to.Binding, to.Domain)
+		out.Size = int64(len(text))
+	}
 	return &spool.Report{Envelope: out, Content: text}
 }
 

@@ -228,6 +228,7 @@ func (s *Server) connect() error {
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
 		Now: s.wall, Refused: s.metrics.Refused,
+		Signing: s.signing, Unsigned: (&unsigned{log: s.log}).tell,
 	})
 	return err
 }

@@ -33,19 +33,20 @@ func (w *World) carries(c *conn, a sched.Deliver) {
 // leadsTo checks that mail for the domain may go over the connection: the host is one of
 // the domain's, and was spoken to as the domain demands.
 func (w *World) leadsTo(c *conn, domain string) {
-	to := whose{c.Binding, domain, c.Host, c.Address}
-	if !slices.Contains(w.routes[c.Binding+"/"+domain], to) {
+	ways := w.routes[c.Binding+"/"+domain]
+	i := slices.IndexFunc(ways, func(x way) bool { return x.host == c.Host && x.addr == c.Address })
+	switch {
+	case i < 0:
 		w.fail("%v is given mail for %s, which does not go there", c, domain)
+	case ways[i].tls >= sched.TLSRequired && c.TLS < ways[i].tls:
+		w.fail("%v is given mail for %s, which needs TLS there", c, domain)
 	}
-	d := w.domains[domain]
-	if d == nil {
-		return
-	}
-	for _, h := range d.hosts {
-		if h.name == c.Host && h.tls >= sched.TLSRequired && c.TLS < h.tls {
-			w.fail("%v is given mail for %s, which needs TLS there", c, domain)
-		}
-	}
+}
+
+// way is an address that mail was last told to go to, and how.
+type way struct {
+	whose
+	tls sched.TLS
 }
 
 // moved counts a connection where it is now.

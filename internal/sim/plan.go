@@ -49,6 +49,8 @@ type act struct {
 	Domain   string
 	Tenant   string
 	Job      string
+	To       string // a binding
+	Named    bool   // the binding is named, not its group
 	Priority mail.Priority
 	N, Rcpt  int
 	Path     string // of a stanza
@@ -80,6 +82,7 @@ func (a *act) String() string {
 	add("domain", a.Domain)
 	add("tenant", a.Tenant)
 	add("job", a.Job)
+	add("to", a.To)
 	add("in", a.Path)
 	if a.Set != nil {
 		s += " " + a.Set.String()
@@ -126,6 +129,7 @@ func RandomPlan(seed uint64) *Plan {
 	p.drawTenants()
 	p.drawOptions()
 	p.drawLimits()
+	p.drawRates()
 	p.drawMail()
 	p.drawTrouble()
 	p.drawRollups()
@@ -322,12 +326,40 @@ func (p *planner) drawLimits() {
 	}
 }
 
+// rateAt draws a rate that is valid at a place.
+func (p *planner) rateAt(x perch) *assign {
+	options := []string{
+		"outbound_throttle_connections", "outbound_throttle_messages", "max_connect_rate", "max_message_rate",
+		"cluster_outbound_throttle_connections", "cluster_outbound_throttle_messages",
+	}
+	if x.kind == "host" {
+		options = options[:2]
+	}
+	a := &assign{option: pick(p, options), rate: &rate{n: 1 + p.Int64N(20), per: time.Duration(1+p.Int64N(60)) * time.Second, burst: 1 + p.Int64N(4)}}
+	if p.IntN(8) == 0 {
+		a.rate.n = 0
+	}
+	return a
+}
+
+// drawRates draws rates in half of the worlds.
+func (p *planner) drawRates() {
+	if p.IntN(2) == 0 {
+		return
+	}
+	for range 1 + p.IntN(4) {
+		x := p.perch()
+		a := p.rateAt(x)
+		x.stanza().put(a.option, a)
+	}
+}
+
 func (p *planner) drawMail() {
 	jobs := []string{"", "bulk", "resets"}
 	for range 20 + p.IntN(100) {
 		p.Acts = append(p.Acts, act{
 			What: "submit", At: p.within(time.Hour), N: 1 + p.IntN(12), Rcpt: 1 + p.IntN(8),
-			Binding: pick(p, p.bindings), Domain: pick(p, p.domains), Tenant: pick(p, p.tenants), Job: pick(p, jobs),
+			Binding: pick(p, p.bindings), Domain: pick(p, p.domains), Tenant: pick(p, p.tenants), Job: pick(p, jobs), Named: p.IntN(4) == 0,
 			Priority: pick(p, []mail.Priority{mail.PriorityNormal, mail.PriorityNormal, mail.PriorityHigh, mail.PriorityLow}),
 		})
 	}
@@ -337,7 +369,13 @@ func (p *planner) drawMail() {
 func (p *planner) drawTrouble() {
 	for range p.IntN(12) {
 		a := act{At: p.within(time.Hour), Span: p.within(10 * time.Minute)}
-		switch p.IntN(9) {
+		switch p.IntN(12) {
+		case 9:
+			a.What, a.Domain, a.Tenant = "suspend", pick(p, p.domains), pick(p, p.tenants)
+		case 10:
+			a.What, a.Domain, a.Job = "fail", pick(p, p.domains), "bulk"
+		case 11:
+			a.What, a.Binding, a.To, a.Span = "move", pick(p, p.bindings), pick(p, p.bindings), 0
 		case 0:
 			a.What, a.Domain = "suspend", pick(p, p.domains)
 		case 1:
@@ -395,6 +433,8 @@ func (p *planner) drawReloads() {
 			x := pick(p, have)
 			x.n = p.IntN(8) // 0 too: it is undone after the span
 			a.Set = &x
+		case n == 7 && p.IntN(2) == 0:
+			a.Set = p.rateAt(p.perchAt(s))
 		default:
 			a.Set = p.limitAt(p.perchAt(s))
 		}

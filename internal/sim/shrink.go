@@ -1,12 +1,18 @@
 package sim
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Shrink makes a plan that fails smaller, part by part, for as long as it goes on failing,
-// with at most so many trials.
+// with at most so many trials, for about a minute.
 func Shrink(p *Plan, trials int) *Plan {
+	until := time.Now().Add(time.Minute)
 	fails := func(x *Plan) bool {
-		trials--
+		if trials--; time.Now().After(until) {
+			trials = 0
+		}
 		return x.World().Settle() != nil
 	}
 	for before := -1; trials > 0 && p.size() != before; {

@@ -31,7 +31,7 @@ type World struct {
 
 	rules      rules                 // the configuration of a scenario
 	rebounds   map[string][]string   // by domain: bindings that were offered its mail in another one's place
-	routes     map[string][]whose    // where the mail of a binding and domain was last told to go
+	routes     map[string][]way      // where the mail of a binding and domain was last told to go
 	told       map[string]*lastTold  // by binding and domain
 	was        func(whose) []ceiling // the table of the configuration before
 	wall       int64                 // what the wall clock is ahead of the machine's: it may be set
@@ -81,7 +81,7 @@ func New(seed uint64) *World {
 	w := &World{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: int64(time.Hour), wakeAt: never,
 		receivers: map[string]*Receiver{}, domains: map[string]*domain{}, bindings: map[string]*binding{},
-		conns: map[sched.ConnID]*conn{}, routes: map[string][]whose{}, told: map[string]*lastTold{}, rebounds: map[string][]string{},
+		conns: map[sched.ConnID]*conn{}, routes: map[string][]way{}, told: map[string]*lastTold{}, rebounds: map[string][]string{},
 	}
 	w.begin = w.now
 	w.trace.reset()
@@ -90,6 +90,9 @@ func New(seed uint64) *World {
 	w.spool.reset()
 	return w
 }
+
+// mostSteps is beyond what a random world takes: one that takes more goes round in circles.
+const mostSteps = 1_000_000
 
 const never = int64(1) << 62
 
@@ -161,7 +164,10 @@ func (w *World) step(ev sched.Event) {
 		return
 	}
 	m := w.machine()
-	w.Steps++
+	if w.Steps++; w.conf != nil && w.Steps > mostSteps {
+		w.fail("after %d steps there is no end to it; the last was %T", w.Steps, ev)
+		return
+	}
 	w.trace.event(w.now, ev)
 	if w.wakeAt <= w.now {
 		w.wakeAt = never

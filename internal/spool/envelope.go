@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -18,11 +19,13 @@ const (
 	envReport
 	envHigh // priority; neither: normal
 	envLow
+	envHeads // the content begins with signatures
 )
 
 const (
 	rcptSameBinding = 1 << iota // binding and group are those of the recipient before
 	rcptDomainPlain             // the routing domain is the address's domain as it stands
+	rcptHead                    // the content begins otherwise for it
 )
 
 // appendEnvelope appends the encoding of env, its ID left out: that is in the header.
@@ -44,6 +47,9 @@ func appendEnvelope(b []byte, env *mail.Envelope) []byte {
 		flags |= envLow
 	case mail.PriorityNormal:
 	}
+	if env.Head > 0 || len(env.Heads) > 0 {
+		flags |= envHeads
+	}
 	b = append(b, envelopeVersion, flags, byte(env.Ret))
 	b = binary.AppendVarint(b, env.Received)
 	b = binary.AppendVarint(b, env.Size)
@@ -57,6 +63,13 @@ func appendEnvelope(b []byte, env *mail.Envelope) []byte {
 	b = appendString(b, env.Source.Helo)
 	b = appendString(b, env.Source.Login)
 	b = appendString(b, env.Source.Listener)
+	if flags&envHeads != 0 {
+		b = binary.AppendUvarint(b, uint64(env.Head))
+		b = binary.AppendUvarint(b, uint64(len(env.Heads)))
+		for _, h := range env.Heads {
+			b = appendString(b, string(h))
+		}
+	}
 	b = binary.AppendUvarint(b, uint64(len(env.Recipients)))
 	var last *mail.Recipient
 	for i := range env.Recipients {
@@ -74,7 +87,13 @@ func appendRecipient(b []byte, r, last *mail.Recipient) []byte {
 	if r.Domain == r.Address.Domain {
 		flags |= rcptDomainPlain
 	}
+	if r.Head != 0 {
+		flags |= rcptHead
+	}
 	b = append(b, flags, byte(r.Notify))
+	if r.Head != 0 {
+		b = append(b, r.Head)
+	}
 	b = appendString(b, r.Address.Local)
 	b = appendString(b, r.Address.Domain)
 	if flags&rcptDomainPlain == 0 {
@@ -122,6 +141,9 @@ func decodeEnvelope(id mail.ID, b []byte) (*mail.Envelope, error) {
 		}
 	}
 	env.Source.Helo, env.Source.Login, env.Source.Listener = r.string(), r.string(), r.string()
+	if flags&envHeads != 0 {
+		decodeHeads(r, env)
+	}
 	n := r.count(5)
 	if n > mail.MaxRecipients {
 		return nil, fmt.Errorf("envelope: %d recipients: %w", n, errDecode)
@@ -138,9 +160,29 @@ func decodeEnvelope(id mail.ID, b []byte) (*mail.Envelope, error) {
 	return env, nil
 }
 
+// decodeHeads decodes how the content begins.
+func decodeHeads(r *reader, env *mail.Envelope) {
+	head := r.uvarint()
+	if head > maxRecord {
+		r.fail()
+		return
+	}
+	env.Head = int(head)
+	n := r.count(1)
+	for range min(n, 255) {
+		env.Heads = append(env.Heads, bytes.Clone(r.bytes()))
+	}
+	if n > 255 {
+		r.fail()
+	}
+}
+
 func decodeRecipient(r *reader, rc *mail.Recipient, before []mail.Recipient) {
 	flags := r.byte()
 	rc.Notify = mail.Notify(r.byte())
+	if flags&rcptHead != 0 {
+		rc.Head = r.byte()
+	}
 	rc.Address = mail.Address{Local: r.string(), Domain: r.string()}
 	if flags&rcptDomainPlain != 0 {
 		rc.Domain = rc.Address.Domain

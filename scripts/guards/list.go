@@ -14,6 +14,7 @@ type guard struct {
 	packages   []string // whose tests look at it, the likeliest first
 	edits      []edit
 
+	err  error // it could not be taken away
 	red  bool
 	by   []string
 	took time.Duration

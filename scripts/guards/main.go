@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -25,7 +26,7 @@ import (
 func main() {
 	list := flag.String("list", "scripts/guards/guards.txt", "the guards")
 	page := flag.String("page", "docs/guards.md", "where the result is written; empty: nowhere")
-	only := flag.String("only", "", "only guards whose name contains this")
+	only := flag.String("only", "", "only guards whose name matches this `REGEXP`")
 	workers := flag.Int("workers", min(2, runtime.NumCPU()), "how many at once")
 	limit := flag.Duration("time", 4*time.Minute, "the most that one may take")
 	flag.Parse()
@@ -44,13 +45,19 @@ func run(ctx context.Context, list, page, only string, workers int, limit time.D
 		return err
 	}
 	if only != "" {
-		guards = slices.DeleteFunc(guards, func(g *guard) bool { return !strings.Contains(g.name, only) })
+		match, err := regexp.Compile(only)
+		if err != nil {
+			return fmt.Errorf("-only: %w", err)
+		}
+		guards = slices.DeleteFunc(guards, func(g *guard) bool { return !match.MatchString(g.name) })
 		page = ""
 	}
-	for _, g := range guards { // all that are out of date are named before anything is run
-		if err := g.fits("."); err != nil {
-			return err
-		}
+	var stale []error // all that are out of date are named before anything is run
+	for _, g := range guards {
+		stale = append(stale, g.fits("."))
+	}
+	if err := errors.Join(stale...); err != nil {
+		return err
 	}
 	todo := make(chan *guard)
 	go func() {
@@ -94,8 +101,9 @@ func work(ctx context.Context, first bool, todo <-chan *guard, limit time.Durati
 		}
 	}
 	for g := range todo {
-		if err := g.try(ctx, dir, limit); err != nil {
-			return err
+		if g.err = g.try(ctx, dir, limit); g.err != nil {
+			fmt.Println("ERROR ", g.err)
+			continue
 		}
 		fmt.Printf("%-6s %s (%v): %s\n", g.result(), g.name, g.took.Round(time.Second), strings.Join(g.by, ", "))
 	}
@@ -149,9 +157,17 @@ func test(ctx context.Context, dir string, packages []string, limit time.Duratio
 }
 
 // try takes the guard away, runs the tests, and puts it back.
-func (g *guard) try(ctx context.Context, dir string, limit time.Duration) error {
+func (g *guard) try(ctx context.Context, dir string, limit time.Duration) (err error) {
 	start := time.Now()
 	undo := map[string][]byte{}
+	defer func() {
+		g.took = time.Since(start)
+		for path, text := range undo {
+			if e := os.WriteFile(path, text, 0o600); e != nil {
+				err = errors.Join(err, fmt.Errorf("%s: put back: %w", g.name, e))
+			}
+		}
+	}()
 	for _, e := range g.edits {
 		path := filepath.Join(dir, e.file)
 		text, err := os.ReadFile(path)
@@ -176,13 +192,7 @@ func (g *guard) try(ctx context.Context, dir string, limit time.Duration) error 
 		}
 		if red {
 			g.red, g.by = true, failures(p, out)
-			break
-		}
-	}
-	g.took = time.Since(start)
-	for path, text := range undo {
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return fmt.Errorf("%s: %w", g.name, err)
+			return nil
 		}
 	}
 	return nil
@@ -220,6 +230,9 @@ func (g *guard) result() string {
 func report(guards []*guard, page string) error {
 	red := 0
 	for _, g := range guards {
+		if g.err != nil {
+			return fmt.Errorf("%q could not be taken away", g.name)
+		}
 		if g.red {
 			red++
 		}

@@ -24,8 +24,12 @@ func (s *sim) answer(h uint32) {
 	q := s.questions[h]
 	s.questions[h] = question{}
 	s.freeQ = append(s.freeQ, h)
-	if q.rebind != nil {
+	switch {
+	case q.rebind != nil:
 		s.step(s.bindings.heirs(q.rebind, s.resolver))
+		return
+	case q.recall != nil:
+		s.recall(q.recall)
 		return
 	}
 	a := &q.resolve
@@ -69,7 +73,7 @@ func (s *sim) connect(a *sched.Connect) {
 		s.conn = append(s.conn, conn{})
 	}
 	c := &s.conn[h]
-	*c = conn{id: a.Conn, gen: c.gen + 1, domain: s.domainOf[a.Domain]}
+	*c = conn{id: a.Conn, gen: c.gen + 1, domain: s.domainOf[a.Domain], opened: *a}
 	c.counted = s.counts.open(s.resolver, a, s.laneOf(lane{s.bindings.at[a.Binding], c.domain}))
 	s.conns[a.Conn] = h
 	s.result.Connections++
@@ -103,9 +107,33 @@ func (s *sim) connHappens(x happening, c *conn) {
 func (s *sim) deliver(a *sched.Deliver) {
 	h := s.conns[a.Conn]
 	c := &s.conn[h]
-	c.parts[c.n] = part{a.Part, a.Message, a.Recipients, a.Attempts}
+	if d := domainOf(a.Message); d != c.domain {
+		s.moves(c, d)
+	}
+	c.parts[c.n] = part{a.Part, a.Message, a.Recipients}
 	if c.n++; c.n == 1 {
 		s.transact(h, c)
+	}
+}
+
+// moves counts a connection where the mail counts that it goes on with.
+func (s *sim) moves(c *conn, domain uint32) {
+	s.counts.closed(c.counted)
+	lane := s.laneOf(lane{s.bindings.at[c.opened.Binding], domain})
+	c.domain, c.opened.Domain, c.opened.Policy = domain, s.Load.Domains[domain].Name, lane.policy
+	c.counted = s.counts.open(s.resolver, &c.opened, lane)
+}
+
+// recall gives a part back that has not been begun.
+func (s *sim) recall(a *sched.Recall) {
+	h, ok := s.conns[a.Conn]
+	if !ok {
+		return
+	}
+	if c := &s.conn[h]; c.n == 2 && c.parts[1].id == a.Part {
+		c.n--
+		c.parts[1] = part{}
+		s.step(sched.Returned{Conn: a.Conn, Part: a.Part})
 	}
 }
 

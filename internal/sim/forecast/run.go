@@ -13,6 +13,7 @@ package forecast
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -87,25 +88,26 @@ type laneInfo struct {
 type question struct {
 	resolve sched.Resolve
 	rebind  *sched.Rebind
+	recall  *sched.Recall // of a part that waits behind another one
 }
 
 // conn is one connection.
 type conn struct {
 	id      sched.ConnID
-	domain  uint32
+	domain  uint32 // whose mail it carries
 	gen     uint32
 	parts   [2]part
 	n       uint8
 	up      bool
 	ending  bool
 	counted []int32
+	opened  sched.Connect
 }
 
 type part struct {
-	id       sched.PartID
-	message  mail.ID
-	rcpt     []int
-	attempts int
+	id      sched.PartID
+	message mail.ID
+	rcpt    []int
 }
 
 const (
@@ -215,6 +217,8 @@ func (s *sim) do(a sched.Action) {
 		s.connect(&a)
 	case sched.Deliver:
 		s.deliver(&a)
+	case sched.Recall:
+		s.agenda.add(s.now, answered, s.ask(question{recall: &a}), 0)
 	case sched.Close:
 		s.close(&a)
 	case sched.Account:
@@ -242,7 +246,7 @@ func (s *sim) submit() {
 	k := lane{b, x.Domain}
 	p := s.laneOf(k)
 	s.result.Submitted++
-	id := messageID(s.now-begin, s.result.Submitted, x.Size)
+	id := messageID(s.now-begin, s.result.Submitted, x.Domain, x.Size)
 	n := max(int(x.Recipients), 1)
 	s.step(sched.Submitted{
 		Message: id, Tenant: s.Load.Tenants[x.Tenant], Job: s.Load.Jobs[x.Job], Received: s.now, Envelope: noEnvelope,
@@ -261,26 +265,18 @@ func (s *sim) laneOf(k lane) *laneInfo {
 
 var noEnvelope = &mail.Envelope{}
 
-// messageID keeps the time of arrival in ms and the size in the ID, which is all that the
-// simulation has to remember of a message.
-func messageID(at int64, n int, size uint32) mail.ID {
+// messageID keeps the time of arrival in ms, the domain and the size in the ID, which is
+// all that the simulation has to remember of a message.
+func messageID(at int64, n int, domain, size uint32) mail.ID {
 	var r [10]byte
-	for i := range 6 {
-		r[i] = byte(n >> (8 * i))
-	}
-	for i := range 4 {
-		r[6+i] = byte(size >> (8 * i))
-	}
+	r[0], r[1] = byte(n), byte(n>>8)
+	binary.LittleEndian.PutUint32(r[2:], domain)
+	binary.LittleEndian.PutUint32(r[6:], size)
 	return mail.NewID(at/int64(time.Millisecond), r)
 }
 
-func sizeOf(id mail.ID) int64 {
-	n := uint32(0)
-	for i := range 4 {
-		n |= uint32(id[12+i]) << (8 * i)
-	}
-	return int64(n)
-}
+func domainOf(id mail.ID) uint32 { return binary.LittleEndian.Uint32(id[8:]) }
+func sizeOf(id mail.ID) int64    { return int64(binary.LittleEndian.Uint32(id[12:])) }
 
 // upto is 0, 1, ... n-1; not to be changed.
 func (s *sim) upto(n int) []int {

@@ -29,11 +29,15 @@ func Envelope(id mail.ID, recipients int) *mail.Envelope {
 			Listener: "127.0.0.1:25",
 		},
 	}
+	if id[15]%2 == 1 {
+		env.Head, env.Heads = 5, [][]byte{{}, []byte("DKIM-Signature: other\r\n")}
+	}
 	for i := range recipients {
 		env.Recipients = append(env.Recipients, mail.Recipient{
 			Address: mail.Address{Local: fmt.Sprintf("r%d", i), Domain: fmt.Sprintf("D%d.test", i/3)},
 			Domain:  fmt.Sprintf("d%d.test", i/3), Binding: fmt.Sprintf("ip-%d", i/2), Group: "group",
 			ORcpt: "rfc822;r+2B@d.test", Notify: mail.NotifyFailure | mail.NotifyDelay,
+			Head: uint8(i % (1 + len(env.Heads))),
 		})
 	}
 	return env
