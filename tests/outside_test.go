@@ -61,12 +61,12 @@ func TestMetrics(t *testing.T) {
 	idle(t, server)
 	m := scrape(t, server)
 	for series, want := range map[string]float64{
-		`sluice_recipients_received_total{binding="default"}`:                         200,
-		`sluice_recipients_delivered_total{binding="default"}`:                        200,
-		`sluice_intake_accepted_total`:                                                200,
-		`sluice_messages`:                                                             0,
-		`sluice_spool_messages`:                                                       0,
-		`sluice_parts{state="ready"}`:                                                 0,
+		`sluice_recipients_received_total{binding="default"}`:  200,
+		`sluice_recipients_delivered_total{binding="default"}`: 200,
+		`sluice_intake_accepted_total`:                         200,
+		`sluice_messages`:                                      0,
+		`sluice_spool_messages`:                                0,
+		`sluice_parts{state="ready"}`:                          0,
 		`sluice_limit_key_max{key="server",option="server_max_outbound_connections"}`: 75000,
 	} {
 		if got, ok := m[series]; !ok || got != want {

@@ -80,13 +80,17 @@ Domain idle.test { max_outbound_connections = 6 }
 `, `domain 11 under domain "/^d1/": max_outbound_connections 32 -> 8 [d1.test d10.test d11.test]
 name 0 under domain "idle.test": max_outbound_connections 5 -> 6 []`},
 		{"server_max_outbound_connections = 100\n" + old, "server 1 under global: server_max_outbound_connections 75000 -> 100 [server]"},
-		{strings.Replace(old, "Binding x { }", "Binding x { server_max_outbound_connections = 7 }", 1),
-			`binding 1 under binding "x": server_max_outbound_connections unlimited -> 7 [x]`},
+		{
+			strings.Replace(old, "Binding x { }", "Binding x { server_max_outbound_connections = 7 }", 1),
+			`binding 1 under binding "x": server_max_outbound_connections unlimited -> 7 [x]`,
+		},
 		{strings.Replace(old, "Binding x { }", "Binding y { }", 1), "gone x: 2 queued\ncome y"},
-		{"max_connect_rate = 5/s\n" + strings.Replace(old, "d3.test { max_outbound_connections = 5 }", "d3.test { retry_interval = 1m }", 1),
+		{
+			"max_connect_rate = 5/s\n" + strings.Replace(old, "d3.test { max_outbound_connections = 5 }", "d3.test { retry_interval = 1m }", 1),
 			"domain 30 under global: max_connect_rate unlimited -> 5/1,burst=1 [d0.test d1.test d2.test]\n" +
 				`domain 1 under domain "d3.test": retry_interval 20m -> 1m [d3.test]` + "\n" +
-				`domain 1 under domain "d3.test": max_outbound_connections 5 -> 32 [d3.test]`},
+				`domain 1 under domain "d3.test": max_outbound_connections 5 -> 32 [d3.test]`,
+		},
 	} {
 		p := w.plan(s, c.more)
 		if got := planned(p); got != c.want {
