@@ -106,6 +106,11 @@ func (c *Client) Domain(name string) (admin.Domain, error) {
 	return get[admin.Domain](c, "/v1/domains/"+url.PathEscape(name), nil)
 }
 
+// Dig looks up a domain's records through the server's resolver.
+func (c *Client) Dig(name string) (admin.Dig, error) {
+	return get[admin.Dig](c, "/v1/dig/"+url.PathEscape(name), nil)
+}
+
 // Message shows a message in the spool.
 func (c *Client) Message(id string) (admin.Message, error) {
 	return get[admin.Message](c, "/v1/messages/"+url.PathEscape(id), nil)
