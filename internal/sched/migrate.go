@@ -113,6 +113,11 @@ func (m *Machine) passTo(h uint32, c *conn, to uint32, from limit.CounterID) (v 
 	if c.credit <= 0 || !m.gap(c) {
 		return soon, false
 	}
+	if m.now >= l.route.until {
+		if m.ask(q.lane, l); !l.route.asking {
+			return stays, false
+		}
+	}
 	m.adopt(h, to, a, n, turn)
 	return passed, false
 }
@@ -146,7 +151,7 @@ func (m *Machine) wantsConn(h uint32) bool {
 		return false
 	}
 	r := l.route
-	return r != nil && r.known && m.now < r.until && len(r.hosts) > 0
+	return r != nil && r.known && r.until > 0 && len(r.hosts) > 0
 }
 
 // leadsTo returns the address of the lane's route that the connection leads to, nil if its
@@ -219,6 +224,7 @@ func (m *Machine) adopt(h, to uint32, a *routeAddr, n int32, turn limit.Turn) {
 	m.count(h, c, -1) // the new route names host and address too: both stay
 	c.queue, c.lane = to, q.lane
 	m.count(h, c, 1)
+	m.doubt(q.lane, c)
 	c.retiring, c.spent = false, false
 	c.served, c.turn = 0, m.now
 	q.conns++
