@@ -150,10 +150,10 @@ func TestRollupStanzas(t *testing.T) {
 		t.Error(got)
 	}
 	for conf, want := range map[string]string{
-		"Rollup \"no name\" { mx = * }":      "1:8: error: Rollup \"no name\"",
-		"Rollup auto { mx = * }":             "1:8: error: Rollup \"auto\"",
-		"Rollup g { mx = ( \"a b.test\" ) }": `1:12: error: "a b.test" is not a pattern of host names`,
-		"Rollup g { mx = ( *.* ) }":          `1:12: error: "*.*" matches hosts of all kinds`,
+		"Rollup \"no name\" { mx = * }":                                                "1:8: error: Rollup \"no name\"",
+		"Rollup auto { mx = * }":                                                       "1:8: error: Rollup \"auto\"",
+		"Rollup g { mx = ( \"a b.test\" ) }":                                           `1:12: error: "a b.test" is not a pattern of host names`,
+		"Rollup g { mx = ( *.* ) }":                                                    `1:12: error: "*.*" matches hosts of all kinds`,
 		"mx_rollup = gmail.rolup\nRollup gmail.rollup { mx = * }":                      `1:1: warning: mx_rollup = gmail.rolup: taken as a domain, because there is no Rollup of that name (did you mean gmail.rollup?)`,
 		"routes = ( \"x y z\" )":                                                       `is not HOST, HOST:PORT or PREFERENCE HOST:PORT`,
 		"routes = ( \"99999 relay.test\" )":                                            `the preference before the host must be from 0 to 65535`,

@@ -36,8 +36,8 @@ type Engine struct {
 func New() *Engine {
 	e := &Engine{
 		counters: newSlab[counter](), lines: newSlab[line](), waiters: newSlab[waiter](), tickets: newSlab[ticket](),
-		turns: newSlab[turns](), claims: newSlab[claim](), lists: newSlab[*waitlist](), throttles: newSlab[throttle](),
-		idle: newSlab[idleNode](),
+		turns: newSlab[turns](), claims: lazySlab[claim](), lists: lazySlab[*waitlist](), throttles: lazySlab[throttle](),
+		idle: lazySlab[idleNode](),
 	}
 	e.names.init()
 	e.index.hash = func(h uint32) uint64 {

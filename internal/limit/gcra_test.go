@@ -59,43 +59,48 @@ func TestRatesAreExact(t *testing.T) {
 		{10000, second, 10000},
 		{3, 1000, 2}, // a third of a microsecond and more: fractions of a nanosecond count
 	} {
-		length, most := day, int64(500_000)
-		if soak() {
-			most = 1_000_000_000 // 10,000 a second for the whole day
-		} else if testing.Short() {
-			most = 50_000
-		}
-		if r.N*(length/r.Per) > most {
-			length = most / r.N * r.Per // of the fast ones only as much
-		}
-		e := New()
-		id, _ := e.Throttle(key("rate", "", ""), r)
-		ref := referee{rate: r}
-		tolls := []Toll{{id, 1}}
-		now := int64(0)
-		for {
-			now = e.Ready(now, tolls[0])
-			if now > length {
-				break
-			}
-			if _, ok := e.Spend(now, tolls, Turn{}); !ok {
-				t.Fatalf("%v: not admitted when it is said to be ready", r)
-			}
-			ref.act(now, 1)
-		}
-		if ref.excess != "" {
-			t.Errorf("%v: %s", r, ref.excess)
-		}
-		want := length/r.Per*r.N + r.Burst // length is a multiple of Per
-		if r.Burst == 1 {
-			// Acts happen at whole nanoseconds, and no two of them too close together.
-			want = length/((r.Per+r.N-1)/r.N) + 1
-		}
-		if ref.acts != want {
-			t.Errorf("%v: %d acts in %v, want %d", r, ref.acts, time.Duration(length), want)
-		}
-		t.Logf("%d per %v, burst %d: %d acts in %v, at most %d at once above the rate", r.N, time.Duration(r.Per), r.Burst, ref.acts, time.Duration(length), ref.worst)
+		t.Run(fmt.Sprintf("%d in %v, burst %d", r.N, time.Duration(r.Per), r.Burst), func(t *testing.T) { playRate(t, r) })
 	}
+}
+
+// playRate drives a throttle for a day.
+func playRate(t *testing.T, r Rate) {
+	length, most := day, int64(500_000)
+	if soak() {
+		most = 1_000_000_000 // 10,000 a second for the whole day
+	} else if testing.Short() {
+		most = 50_000
+	}
+	if r.N*(length/r.Per) > most {
+		length = most / r.N * r.Per // of the fast ones only as much
+	}
+	e := New()
+	id, _ := e.Throttle(key("rate", "", ""), r)
+	ref := referee{rate: r}
+	tolls := []Toll{{id, 1}}
+	now := int64(0)
+	for {
+		now = e.Ready(now, tolls[0])
+		if now > length {
+			break
+		}
+		if _, ok := e.Spend(now, tolls, Turn{}); !ok {
+			t.Fatalf("%v: not admitted when it is said to be ready", r)
+		}
+		ref.act(now, 1)
+	}
+	if ref.excess != "" {
+		t.Errorf("%v: %s", r, ref.excess)
+	}
+	want := length*r.N/r.Per + r.Burst
+	if r.Burst == 1 {
+		// Acts happen at whole nanoseconds, and no two of them too close together.
+		want = length/((r.Per+r.N-1)/r.N) + 1
+	}
+	if ref.acts != want {
+		t.Errorf("%v: %d acts in %v, want %d", r, ref.acts, time.Duration(length), want)
+	}
+	t.Logf("%d per %v, burst %d: %d acts in %v, at most %d at once above the rate", r.N, time.Duration(r.Per), r.Burst, ref.acts, time.Duration(length), ref.worst)
 }
 
 // TestRateHistories plays acts of several tokens, refunds and pauses at random; each

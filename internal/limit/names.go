@@ -41,7 +41,7 @@ type names struct {
 
 func (n *names) init() {
 	n.seed = maphash.MakeSeed()
-	n.heads, n.tails, n.rare = newSlab[headName](), newSlab[tailName](), newSlab[tail]()
+	n.heads, n.tails, n.rare = lazySlab[headName](), newSlab[tailName](), lazySlab[tail]()
 	n.byHead.hash = func(h uint32) uint64 { return maphash.Comparable(n.seed, n.heads.at(h).head) }
 	n.byTail.hash = func(h uint32) uint64 { return n.hashTail(n.tail(h)) }
 }

@@ -11,7 +11,11 @@ type slab[T any] struct {
 	next   uint32 // lowest handle never given
 }
 
+// newSlab returns a slab whose zero record can be read; lazySlab one that takes no memory
+// until the first record is given out.
 func newSlab[T any]() slab[T] { return slab[T]{chunks: []*[chunk]T{new([chunk]T)}, next: 1} }
+
+func lazySlab[T any]() slab[T] { return slab[T]{next: 1} }
 
 // alloc returns the handle of a zero record.
 func (s *slab[T]) alloc() uint32 {

@@ -102,6 +102,7 @@ func TestNobodyStarves(t *testing.T) {
 		{name: "100 victims", limits: []int{4, 4}, competitors: 100, hold: []time.Duration{10 * s, 10 * s}, victimHold: 10 * s, victims: 100},
 		{name: "100 victims of larger limits", limits: []int{40, 400}, competitors: 2000, hold: []time.Duration{10 * s, 10 * s}, victimHold: 10 * s, victims: 100, length: time.Hour},
 		{name: "two rates", competitors: 200, victimHold: s, rates: []Rate{{1, int64(s), 1}, {1000, 1618*int64(s) + 33_989, 1}}},
+		{name: "two rates and 10 victims", competitors: 100, victimHold: s, victims: 10, rates: []Rate{{1, int64(s), 1}, {1000, 1618*int64(s) + 33_989, 1}}, length: 2 * time.Hour},
 		{name: "a fast rate and a slow one", competitors: 100, victimHold: s, rates: []Rate{{10, int64(s), 1}, {1, 7 * int64(s), 1}}, length: 2 * time.Hour},
 		{name: "three rates and a limit", limits: []int{4}, hold: []time.Duration{10 * s}, competitors: 200, victimHold: s, rates: []Rate{{1, int64(s), 1}, {2, 3 * int64(s), 1}, {1, 2 * int64(s), 3}}},
 	} {
@@ -118,7 +119,7 @@ func TestNobodyStarves(t *testing.T) {
 			if gap > 2*fair {
 				t.Errorf("the longest gap is %v, more than twice the fair %v", gap, fair)
 			}
-			if loss := 1 - float64(all)/float64(allBefore); loss > 0.04 {
+			if loss := 1 - float64(all)/float64(allBefore); loss > 0.05 {
 				t.Errorf("claims cost %.1f %% of all units", 100*loss)
 			}
 		})

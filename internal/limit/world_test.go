@@ -129,6 +129,9 @@ func (w *world) book(p *player, permit *Permit) {
 			w.t.Fatalf("L1: %d permits on %s, which admits %d", w.used[id], w.e.Key(id), w.most[id])
 		}
 	}
+	for _, x := range p.tolls {
+		w.units += int(x.N)
+	}
 	p.conns++
 	p.mail = max(p.mail-1, 0)
 	p.waits = append(p.waits, w.now-p.since)

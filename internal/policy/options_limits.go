@@ -79,7 +79,7 @@ var limitOptions = []Option{
 	},
 	{
 		Name: "idle_timeout", Type: TypeDuration, Max: hour, Default: "5s", Scopes: inDelivery,
-		Doc: "How long an idle connection waits for more mail; where others wait for its slot it is closed at once.",
+		Doc: "How long an idle connection waits for more mail; where others wait for its slot it serves one of them or is closed at once.",
 	},
 	{
 		Name: "connection_allocation_aggressiveness", Type: TypeEnum, Enum: []string{"normal", "high"}, Default: "normal", Scopes: inDelivery,

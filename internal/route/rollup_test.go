@@ -116,7 +116,8 @@ func TestReason(t *testing.T) {
 		{policy.Queue{Under: policy.Under{Kind: policy.UnderDomain, Origin: at}}, "big.test", "rolled up under big.test by s.conf:7 (mx_rollup = big.test)"},
 		{policy.Queue{Under: policy.Under{Kind: policy.UnderGateway, Origin: at}}, "relay.test", "counted under its gateway relay.test, set at s.conf:7"},
 		{
-			policy.Queue{Rollup: policy.RollupSetting{Mode: policy.RollupStanzas, Apart: "routes", ApartOrigin: at}}, "one.test",
+			policy.Queue{Rollup: policy.RollupSetting{Mode: policy.RollupStanzas, Apart: "routes", ApartOrigin: at}},
+			"one.test",
 			`not rolled up: domain "one.test" sets routes at s.conf:7 and does not name the rollup with mx_rollup`,
 		},
 		{policy.Queue{Rollup: policy.RollupSetting{Mode: policy.RollupOff, Origin: at}}, "one.test", "not rolled up: mx_rollup = off at s.conf:7"},

@@ -19,6 +19,9 @@ func (m *Machine) CheckInvariants() error {
 	if err := m.checkRouting(); err != nil {
 		return err
 	}
+	if err := m.checkFound(); err != nil {
+		return err
+	}
 	if err := m.checkParts(); err != nil {
 		return err
 	}

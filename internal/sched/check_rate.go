@@ -60,8 +60,5 @@ func (m *Machine) checkPaid(h uint32, c *conn) error {
 	if c.paid > 0 && (c.retiring || c.held > 0 || !c.metered()) {
 		return fmt.Errorf("connection %d holds the tokens of %d recipients, though it retires (%v), sends (%d) or is under no rate", m.connID(h), c.paid, c.retiring, c.held)
 	}
-	if c.held > 1 && c.metered() {
-		return fmt.Errorf("connection %d is under a message rate and was given a part ahead", m.connID(h))
-	}
 	return nil
 }

@@ -159,3 +159,32 @@ func (m *Machine) Lift(now int64, name string) bool {
 	}
 	return true
 }
+
+// checkFound: every lane and queue is found, and no map names one that is gone.
+func (m *Machine) checkFound() error {
+	lanes, queues := 0, 0
+	for h := uint32(1); h < m.lanes.next; h++ {
+		l := m.lanes.at(h)
+		if l.policy == nil {
+			continue
+		}
+		if found, ok := m.laneTo(l.key); !ok || found != h {
+			return fmt.Errorf("lane %d %v is found as %d", h, l.key, found)
+		}
+		if m.names.domains.at(l.key.domain).lanes.n > short {
+			lanes++
+		}
+		for q := l.queues.head; q != 0; q = m.queues.at(q).next {
+			if found, ok := m.queueOn(queueKey{h, m.queues.at(q).tenant}); !ok || found != q {
+				return fmt.Errorf("queue %d on lane %d is found as %d", q, h, found)
+			}
+		}
+		if l.queues.n > short {
+			queues += int(l.queues.n)
+		}
+	}
+	if lanes != len(m.laneOf) || queues != len(m.queueOf) {
+		return fmt.Errorf("maps name %d lanes and %d queues; they should name %d and %d", len(m.laneOf), len(m.queueOf), lanes, queues)
+	}
+	return nil
+}

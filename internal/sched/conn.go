@@ -181,7 +181,11 @@ func (m *Machine) turnOver(c *conn) bool {
 func (m *Machine) retire(c *conn, q *queue) {
 	c.retiring = true
 	m.unpay(c)
-	m.touch(c.queue)
+	if c.held == 0 && q.waitOn != 0 && c.metered() {
+		m.replace(c.queue) // it may stand in line for tokens that only this one lacked
+	} else {
+		m.touch(c.queue)
+	}
 	m.limits.Busy(&c.permit)
 	m.limits.Leave(&c.permit)
 	q.serving--
@@ -288,19 +292,6 @@ func (m *Machine) unlist(h uint32, c *conn) {
 	c.in = inNone
 }
 
-// recall asks for the part back that has waited longest behind another one, since a
-// connection of its queue has nothing to do: who knows how long the other one takes.
-func (m *Machine) recall(q *queue, l *lane) {
-	h := q.full.head
-	if h == 0 || q.ready.n > 0 || m.held || q.halted(l) {
-		return
-	}
-	c := m.conns.at(h)
-	m.unlist(h, c)
-	c.recalled = c.parts[1]
-	m.emit(Recall{Conn: m.connID(h), Part: partID(c.recalled, m.parts.at(c.recalled).gen)})
-}
-
 // hangUp ends a connection: Closed will follow, and only then does its permit return.
 func (m *Machine) hangUp(h uint32, how CloseHow) {
 	c := m.conns.at(h)
@@ -330,34 +321,6 @@ func (m *Machine) wants(ev Wants) {
 		c.credit = min(c.credit+int32(min(ev.N, 2)), 2)
 		m.settle(h)
 	}
-}
-
-// returned takes back a part that was not begun: it is ready again, before the others.
-func (m *Machine) returned(ev Returned) {
-	ch, c, ok := m.connOf(ev.Conn)
-	h, p, live := m.partOf(ev.Part)
-	if !ok || !live || p.conn != ch {
-		return
-	}
-	if !ev.Sent {
-		m.unspend(m.conns.at(ch), h)
-	}
-	wanted := c.recalled == h
-	m.takeBack(ch, h)
-	m.putBack(h)
-	if q := m.queues.at(c.queue); wanted {
-		c.credit++ // its room is free again
-		m.handOut(c.queue, q, m.lanes.at(c.lane), 0)
-		m.touch(c.queue)
-	}
-	m.settle(ch)
-}
-
-// putBack makes a part ready again that was on a connection.
-func (m *Machine) putBack(h uint32) {
-	p := m.parts.at(h)
-	p.due = min(p.due, m.now)
-	m.enter(h, true)
 }
 
 // closed: the receiver has let go. Only now does the permit return (S4).

@@ -180,10 +180,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	q.conns++
 	q.serving++
 	m.count(ch, c, 1)
-	if m.now >= l.route.until {
-		c.doubtful = true
-		l.doubtful++
-	}
+	m.doubt(q.lane, c)
 	if p.failed != 0 { // nobody has been there since it failed: this one probes
 		m.hosts.at(c.host).proven = false
 	}

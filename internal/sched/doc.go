@@ -30,6 +30,8 @@
 //	S9  every Connect ends in exactly one Closed; every Deliver in exactly one Attempted
 //	    or Returned, before that Closed
 //	S10 no event does unbounded work: at most 256 visits, then it continues at the next Step
+//	S11 an open connection counts under its lane's routing domain; when that or the
+//	    configuration changes, it is moved before anything further is opened
 //
 // For S6 a part on a connection and an outcome of it that is not written count alike:
 // a connection has at most two of both together.
@@ -43,14 +45,18 @@
 //	connect.go  choice of a host, the permit, what a failed connection says about whom
 //	routing.go  what a lane's connections are counted under: rollups, gateways
 //	route.go    where a lane's mail may go;  host.go  hosts and addresses, and what is remembered of them
-//	path.go     the counters that a connection is on
+//	path.go     the counters that a connection is on;  rate.go  its throttles;  dry.go  connections that wait for tokens
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
 //	conn.go     a connection's life: parts, rest, retirement, end
+//	recall.go   parts that come back unbegun
 //	migrate.go  a connection goes on for another queue of its host;  opening.go how many are opened at once
 //	attempt.go  outcomes: who is done, who waits, who goes again;  result.go their writing
 //	part.go, submit.go, timer.go   parts, their recipients and their times
 //	reload.go, operator.go, bind.go, job.go   changes from outside, in slices
-//	query.go, explain.go, check.go            what it says about itself
+//	wait.go, age.go     what each queue waits for and for how long; how old its mail is
+//	query.go, rank.go, view.go                lists in pages
+//	state.go, explain*.go, text.go            why a queue, a binding, a host, a message or a counter does not move
+//	check.go, check_*.go                      recounts, for tests and the simulator
 //
 // # Choices that the manual names
 //

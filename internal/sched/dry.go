@@ -107,8 +107,9 @@ func (m *Machine) thirst(h uint32) {
 		return
 	}
 	w := limit.WaiterID(h)
+	m.limits.Cancel(w) // nothing is held back for it: it will open nothing by these tokens
 	m.full, m.way = m.full[:0], nil
-	m.park(q, limit.Turn{Waiter: w, Tenant: q.tenant, Poor: q.conns == 0, From: m.turn})
+	m.park(q, limit.Turn{Waiter: w, Tenant: q.tenant, Poor: q.conns == 0})
 	q.thirsty = true
 }
 

@@ -170,6 +170,8 @@ func counterState(s *limit.State) string {
 		return "lowered below its use"
 	case s.Used >= s.Limit:
 		return "full"
+	case s.Claims > 0 && s.Used+1 >= s.Limit:
+		return "kept for one that has waited long elsewhere"
 	case s.Waiters > 0:
 		return "contended"
 	}

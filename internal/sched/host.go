@@ -118,8 +118,12 @@ func (m *Machine) missPlace(h, place uint32) {
 		q.gated, q.before = true, uint8(causeHosts)
 	}
 	p.line.push(gatePlace{h, q.epoch})
+	at := max(p.failed, p.tlsFailed)
+	if p.timer != noTimer && m.wheel.timers.at(p.timer).tick > ticks(at) {
+		m.wheel.cancel(&p.timer) // it is for what is to be forgotten later
+	}
 	if p.timer == noTimer {
-		p.timer = m.wheel.set(max(p.failed, p.tlsFailed), timerPlace, place)
+		p.timer = m.wheel.set(at, timerPlace, place)
 	}
 }
 

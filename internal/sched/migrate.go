@@ -107,11 +107,16 @@ func (m *Machine) passTo(h uint32, c *conn, to uint32, from limit.CounterID) (v 
 		turn.Poor = q.conns == 1 // it would hold nothing if this one ended
 	}
 	n := m.nextSize(q)
-	if b, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.grantTolls(a.fares, n, 0), turn); !ok {
+	if b, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.messageTolls(a.fares, 0, n), turn); !ok {
 		return stays, broader(a.path, b.Counter, from)
 	}
 	if c.credit <= 0 || !m.gap(c) {
 		return soon, false
+	}
+	if m.now >= l.route.until {
+		if m.ask(q.lane, l); !l.route.asking {
+			return stays, false
+		}
 	}
 	m.adopt(h, to, a, n, turn)
 	return passed, false
@@ -146,7 +151,7 @@ func (m *Machine) wantsConn(h uint32) bool {
 		return false
 	}
 	r := l.route
-	return r != nil && r.known && m.now < r.until && len(r.hosts) > 0
+	return r != nil && r.known && r.until > 0 && len(r.hosts) > 0
 }
 
 // leadsTo returns the address of the lane's route that the connection leads to, nil if its
@@ -219,6 +224,7 @@ func (m *Machine) adopt(h, to uint32, a *routeAddr, n int32, turn limit.Turn) {
 	m.count(h, c, -1) // the new route names host and address too: both stay
 	c.queue, c.lane = to, q.lane
 	m.count(h, c, 1)
+	m.doubt(q.lane, c)
 	c.retiring, c.spent = false, false
 	c.served, c.turn = 0, m.now
 	q.conns++
@@ -248,10 +254,10 @@ func (m *Machine) takeOver(h uint32, l *lane, hosts []routeHost, n int32, turn l
 			m.visits--
 			c := m.conns.at(ch)
 			a := m.leadsTo(c, l)
-			if a == nil || c.queue == h || !m.bears(c, l, m.queues.at(h)) || c.credit <= 0 || !m.gap(c) {
+			if a == nil || c.queue == h || c.paid > 0 || !m.bears(c, l, m.queues.at(h)) || c.credit <= 0 || !m.gap(c) {
 				continue
 			}
-			if _, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.grantTolls(a.fares, n, 0), turn); ok {
+			if _, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.messageTolls(a.fares, 0, n), turn); ok {
 				m.adopt(ch, h, a, n, turn)
 				return true
 			}

@@ -120,12 +120,11 @@ func (m *Machine) laneNames(l *lane) (binding, domain string) {
 // routing domain, which changes by Resolved and PolicyChanged alone.
 func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint32 {
 	key := laneKey{m.binding(b), m.domain(d)}
-	h, ok := m.laneOf[key]
+	h, ok := m.laneTo(key)
 	if !ok {
 		h = m.lanes.alloc()
 		*m.lanes.at(h) = lane{key: key, policy: p, generation: generation}
-		m.laneOf[key] = h
-		m.laneList(&m.names.domains.at(key.domain).lanes).push(h)
+		m.addLane(h, key)
 		m.setGroup(key.binding, p)
 		m.setRouting(h, "")
 	}
@@ -143,14 +142,13 @@ func (m *Machine) setGroup(b uint32, p *policy.Queue) {
 
 func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
 	key := queueKey{lane, tenant}
-	if h, ok := m.queueOf[key]; ok {
+	if h, ok := m.queueOn(key); ok {
 		return h
 	}
 	h := m.queues.alloc()
 	*m.queues.at(h) = queue{lane: lane, tenant: tenant, epoch: m.queues.at(h).epoch, born: m.queues.at(h).born + 1}
-	m.queueOf[key] = h
+	m.addQueue(h, key)
 	m.queues.at(h).suspended = m.tenantSuspension(m.queues.at(h), m.lanes.at(lane)) != nil
-	m.queueList(&m.lanes.at(lane).queues).push(h)
 	return h
 }
 
@@ -163,8 +161,7 @@ func (m *Machine) dropQueue(h uint32) {
 	m.unwait(h)
 	m.forgetWaits(h, q)
 	lh, l := q.lane, m.lanes.at(q.lane)
-	m.queueList(&l.queues).remove(h)
-	delete(m.queueOf, queueKey{lh, q.tenant})
+	m.removeQueue(h, queueKey{lh, q.tenant})
 	*q = queue{epoch: q.epoch + 1, born: q.born} // places in lines that name it are void
 	m.queues.release(h)
 	if l.queues.n > 0 {
@@ -172,11 +169,10 @@ func (m *Machine) dropQueue(h uint32) {
 	}
 	m.dropRoute(l)
 	m.wheel.cancel(&l.timer)
-	delete(m.laneOf, l.key)
 	if l.routing != l.key.domain {
 		m.leaveRouting(lh, l.routing)
 	}
-	m.laneList(&m.names.domains.at(l.key.domain).lanes).remove(lh)
+	m.removeLane(lh, l.key)
 	m.dropDomain(l.key.domain)
 	*l = lane{}
 	m.lanes.release(lh)

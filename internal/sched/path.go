@@ -57,7 +57,8 @@ const byHost = policy.ByHost | policy.ByAddress
 // specific first; own of them are the host's. Each is referred to once more.
 func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own int) {
 	hs, pl, names := m.hosts.at(host), m.places.at(place), m.laneText(l)
-	path = make([]limit.CounterID, 0, 8)
+	var room [limit.MaxPath]limit.CounterID
+	path = room[:0]
 	add := func(x *policy.Limit, generation uint64) {
 		if x.Max < 0 {
 			return
@@ -93,7 +94,7 @@ func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own
 		m.limits.Counter(m.limits.Key(m.open), 0, 0) // one reference more
 		path = append(path, m.open)
 	}
-	return path, own
+	return slices.Clone(path), own
 }
 
 // counter finds or creates the counter of a limit. The newest generation that names it

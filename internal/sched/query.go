@@ -106,7 +106,7 @@ func (m *Machine) Queue(now int64, domain, binding, tenant string) (QueueView, b
 func (m *Machine) findQueue(domain, binding, tenant string) (uint32, bool) {
 	l, ok1 := m.findLane(binding, domain)
 	t, ok2 := m.names.tenantOf[tenant]
-	h, ok3 := m.queueOf[queueKey{l, t}]
+	h, ok3 := m.queueOn(queueKey{l, t})
 	return h, ok1 && ok2 && ok3
 }
 
@@ -215,7 +215,7 @@ func (m *Machine) Domain(now int64, name, cursor string, n int) (v DomainView, n
 	if kind == 'd' {
 		for ; at < uint32(len(m.names.bindings)); at, t = at+1, 0 {
 			p.left--
-			if lh, ok := m.laneOf[laneKey{at, h}]; ok {
+			if lh, ok := m.laneTo(laneKey{at, h}); ok {
 				if t, ok = p.lane(lh, t); !ok {
 					return p.v, fmt.Sprintf("d%d.%d", at, t), true
 				}
@@ -258,7 +258,7 @@ func (p *domainPage) lane(lh, tenant uint32) (uint32, bool) {
 			return tenant, false
 		}
 		p.left--
-		if q, ok := p.m.queueOf[queueKey{lh, int32(tenant)}]; ok {
+		if q, ok := p.m.queueOn(queueKey{lh, int32(tenant)}); ok {
 			p.v.Queues = append(p.v.Queues, p.m.queueView(p.now, q))
 		}
 	}

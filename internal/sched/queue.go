@@ -92,7 +92,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 		return
 	case l.route.class != mail.ClassDelivered:
 		m.thirst(h)
-		m.failHead(h, l.route.class, l.route.reply)
+		m.failHead(h, l.route.class, l.route.reply())
 		return
 	}
 	m.connect(h, from)

@@ -171,11 +171,11 @@ func (l *lane) busy() int {
 	return int(min(math.Ceil(l.route.pace*float64(l.service)/1e9), 1e9)) + 1
 }
 
-// paced takes note of how long a message took. When the rates can keep more connections
-// busy than before, every queue of the lane may want one.
+// paced takes note of how long a message took. When that changes how many connections the
+// rates can keep busy, every queue of the lane is looked at.
 func (m *Machine) paced(l *lane, ns int64) {
 	before := l.busy()
-	if l.takes(ns); l.busy() > before {
+	if l.takes(ns); l.busy() != before {
 		m.stirLane(l, true)
 	}
 }

@@ -15,17 +15,25 @@ type laneRoute struct {
 	hosts   []routeHost
 	addrs   []routeAddr // of all hosts, in order
 	until   int64
-	asked   uint64 // generation under which Resolve was emitted
-	reply   mail.Reply
-	most    int     // smallest limit on the widest path; limit.Unlimited: none
-	pace    float64 // messages a second that the rates let through; 0: any number
-	trouble int     // answers in a row without a resolver
+	asked   uint64      // generation under which Resolve was emitted
+	said    *mail.Reply // why there is no route
+	most    int         // smallest limit on the widest path; limit.Unlimited: none
+	pace    float64     // messages a second that the rates let through; 0: any number
+	trouble int         // answers in a row without a resolver
 	class   mail.Class
 	known   bool
 	asking  bool
 	byMX    bool     // by MX records
 	best    []string // those of the best preference, where hosts does not tell
 	digest  uint64   // of all hosts that mail may go to
+}
+
+// reply is why there is no route.
+func (r *laneRoute) reply() mail.Reply {
+	if r.said == nil {
+		return mail.Reply{}
+	}
+	return *r.said
 }
 
 type routeHost struct {
@@ -87,7 +95,7 @@ const (
 func (m *Machine) resolved(ev *Resolved) {
 	b, okb := m.names.bindingOf[ev.Binding]
 	d, okd := m.names.domainOf[ev.Domain]
-	h, ok := m.laneOf[laneKey{b, d}]
+	h, ok := m.laneTo(laneKey{b, d})
 	if !okb || !okd || !ok {
 		return // its mail is gone meanwhile
 	}
@@ -106,7 +114,8 @@ func (m *Machine) resolved(ev *Resolved) {
 		if r.trouble == 1 {
 			m.emit(Log{Level: Warn, Subject: "resolver", Text: fmt.Sprintf("no answer for %s: %s", ev.Domain, ev.Reply)})
 		}
-		r.reply = ev.Reply
+		reply := ev.Reply
+		r.said = &reply
 		m.recount(l, nil, true)
 		l.timer = m.wheel.set(m.now+m.jitter(backoff(localPause, mostPause, r.trouble)), timerLane, h)
 	default:
@@ -129,7 +138,11 @@ func (m *Machine) takeAnswer(h uint32, l *lane, ev *Resolved) (same bool) {
 		r.best = m.bestHosts(r) // what is open still counts by them
 	}
 	r.known, r.until = true, max(ev.Until, m.now+leastAnswer)
-	r.class, r.reply = ev.Class, ev.Reply
+	r.class, r.said = ev.Class, nil
+	if ev.Class != mail.ClassDelivered {
+		reply := ev.Reply
+		r.said = &reply
+	}
 	if same = same && !changed; !same {
 		m.setRoute(l, ev.Hosts)
 	}
@@ -232,7 +245,7 @@ func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
 	}
 	if len(r.addrs) == 0 && r.class == mail.ClassDelivered {
 		r.class = mail.ClassDeferred
-		r.reply = mail.Reply{Enhanced: "4.4.4", Text: "no host of the domain has an address that can be used", Stage: mail.StageResolve}
+		r.said = &mail.Reply{Enhanced: "4.4.4", Text: "no host of the domain has an address that can be used", Stage: mail.StageResolve}
 	}
 	m.setPaths(l)
 	m.freeRoute(&old)

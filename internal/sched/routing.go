@@ -12,7 +12,7 @@ import (
 // its gateway. Lanes of one routing domain share its counters and throttles, and nothing
 // else. When a lane's routing domain changes, its open connections are moved (released
 // where they were, charged where they are) before anything further is opened, so that
-// no connection counts nowhere and none is opened into room that is not there.
+// no connection counts nowhere and none is opened into room that is not there (S11).
 
 // routingOf is the routing domain of a lane by name.
 func (m *Machine) routingOf(l *lane) string { return m.names.domains.at(l.routing).name }
@@ -82,7 +82,7 @@ func (m *Machine) recount(l *lane, hosts []string, failed bool) {
 	}
 	key, n := l.key, l.open.n
 	m.urgent.push(&job{end: func() uint32 { return n }, do: func(uint32) bool {
-		h, ok := m.laneOf[key]
+		h, ok := m.laneTo(key)
 		if !ok || m.lanes.at(h).open.n == 0 {
 			return false
 		}
@@ -99,6 +99,15 @@ func (m *Machine) recount(l *lane, hosts []string, failed bool) {
 		m.renewConn(ch, c)
 		return false
 	}})
+}
+
+// doubt: a connection that is given to a lane by an answer that has run out gets no part
+// until there is another one.
+func (m *Machine) doubt(lane uint32, c *conn) {
+	if l := m.lanes.at(lane); m.now >= l.route.until {
+		c.doubtful = true
+		l.doubtful++
+	}
 }
 
 // noDoubt: whether the connection's host is one that its mail may go to is known.

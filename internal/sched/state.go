@@ -33,7 +33,7 @@ func (m *Machine) state(now int64, h uint32) (string, int64) {
 	case q.gated:
 		return m.gateState(now, q, l)
 	case l.timer != noTimer:
-		return "no resolver answers: " + l.route.reply.String(), m.wheel.timers.at(l.timer).tick << tickBits
+		return "no resolver answers: " + l.route.reply().String(), m.wheel.timers.at(l.timer).tick << tickBits
 	case l.route != nil && l.route.asking:
 		return "resolving", 0
 	case l.route != nil && l.route.known && l.route.class == mail.ClassDelivered && m.allFailed(now, l):

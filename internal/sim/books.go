@@ -194,6 +194,7 @@ func (w *World) Crash(down time.Duration) {
 	w.epoch++
 	w.m, w.wakeAt, w.stopped, w.audit = nil, never, false, sched.WaitAudit{}
 	w.books.recorded, w.spool.seq, w.books.sick, w.books.pending = 0, 0, false, nil
+	clear(w.referee.windows) // buckets are full after a start
 	ids := make([]sched.ConnID, 0, len(w.conns))
 	for id := range w.conns {
 		ids = append(ids, id)

@@ -46,13 +46,21 @@ func (w *World) perform(a *act) {
 			b = "default"
 		}
 		for range a.N {
-			w.Hand(Load{Binding: b, Domain: a.Domain, Tenant: a.Tenant, Job: a.Job, Priority: a.Priority, Recipients: a.Rcpt})
+			w.Hand(Load{Binding: b, Domain: a.Domain, Tenant: a.Tenant, Job: a.Job, Priority: a.Priority, Named: a.Named, Recipients: a.Rcpt})
 		}
 	case "suspend":
-		w.step(sched.Operator{Verb: sched.Suspend, Domain: a.Domain, Binding: a.Binding, By: "chance"})
-		undo(func() {
-			w.step(sched.Operator{Verb: sched.Resume, Domain: a.Domain, Binding: a.Binding, By: "chance"})
-		})
+		ev := sched.Operator{Verb: sched.Suspend, Domain: a.Domain, Binding: a.Binding, Tenant: a.Tenant, By: "chance"}
+		w.step(ev)
+		ev.Verb = sched.Resume
+		undo(func() { w.step(ev) })
+	case "fail":
+		w.step(sched.Operator{Verb: sched.Fail, Domain: a.Domain, Job: a.Job, By: "chance", Reply: mail.Reply{Enhanced: "5.7.1", Text: "as chance has it"}})
+	case "move":
+		if a.To != a.Binding && !w.bindingOf(a.To).gone {
+			ev := sched.Operator{Verb: sched.Move, Binding: a.Binding, By: "chance"}
+			w.targets(&ev, a.To)
+			w.step(ev)
+		}
 	case "retry":
 		w.step(sched.Operator{Verb: sched.Retry, Domain: a.Domain})
 	case "trouble":

@@ -49,6 +49,8 @@ type act struct {
 	Domain   string
 	Tenant   string
 	Job      string
+	To       string // a binding
+	Named    bool   // the binding is named, not its group
 	Priority mail.Priority
 	N, Rcpt  int
 	Path     string // of a stanza
@@ -80,6 +82,7 @@ func (a *act) String() string {
 	add("domain", a.Domain)
 	add("tenant", a.Tenant)
 	add("job", a.Job)
+	add("to", a.To)
 	add("in", a.Path)
 	if a.Set != nil {
 		s += " " + a.Set.String()
@@ -356,7 +359,7 @@ func (p *planner) drawMail() {
 	for range 20 + p.IntN(100) {
 		p.Acts = append(p.Acts, act{
 			What: "submit", At: p.within(time.Hour), N: 1 + p.IntN(12), Rcpt: 1 + p.IntN(8),
-			Binding: pick(p, p.bindings), Domain: pick(p, p.domains), Tenant: pick(p, p.tenants), Job: pick(p, jobs),
+			Binding: pick(p, p.bindings), Domain: pick(p, p.domains), Tenant: pick(p, p.tenants), Job: pick(p, jobs), Named: p.IntN(4) == 0,
 			Priority: pick(p, []mail.Priority{mail.PriorityNormal, mail.PriorityNormal, mail.PriorityHigh, mail.PriorityLow}),
 		})
 	}
@@ -366,7 +369,13 @@ func (p *planner) drawMail() {
 func (p *planner) drawTrouble() {
 	for range p.IntN(12) {
 		a := act{At: p.within(time.Hour), Span: p.within(10 * time.Minute)}
-		switch p.IntN(9) {
+		switch p.IntN(12) {
+		case 9:
+			a.What, a.Domain, a.Tenant = "suspend", pick(p, p.domains), pick(p, p.tenants)
+		case 10:
+			a.What, a.Domain, a.Job = "fail", pick(p, p.domains), "bulk"
+		case 11:
+			a.What, a.Binding, a.To, a.Span = "move", pick(p, p.bindings), pick(p, p.bindings), 0
 		case 0:
 			a.What, a.Domain = "suspend", pick(p, p.domains)
 		case 1:

@@ -262,7 +262,7 @@ func (w *World) sayReceiver(s *sentence) {
 		case "bears":
 			r.PerSource = s.number()
 		default:
-			if !slices.Contains(behaviours, Behaviour(word)) {
+			if !slices.Contains(behaviours, Behaviour(word)) && Behaviour(word) != Hangs {
 				s.wrong("latency, bears or a behaviour")
 				return
 			}
