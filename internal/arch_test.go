@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"account":         {"mail", "policy", "sched", "classify", "vfs", "metrics"},
 	"config":          {"mail", "policy", "vfs"},
 	"admin":           {"mail", "policy", "limit", "sched", "spool", "metrics"},
-	"admin/client":    {"admin", "sched"},
+	"admin/client":    {"admin", "policy", "sched"},
 	"sim":             {"*"},
 	"sim/forecast":    {"*"},
 	"sink":            {"mail", "smtp"},

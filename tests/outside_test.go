@@ -2,11 +2,15 @@ package tests
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,12 +61,12 @@ func TestMetrics(t *testing.T) {
 	idle(t, server)
 	m := scrape(t, server)
 	for series, want := range map[string]float64{
-		`sluice_recipients_received_total{binding="default"}`:                         200,
-		`sluice_recipients_delivered_total{binding="default"}`:                        200,
-		`sluice_intake_accepted_total`:                                                200,
-		`sluice_messages`:                                                             0,
-		`sluice_spool_messages`:                                                       0,
-		`sluice_parts{state="ready"}`:                                                 0,
+		`sluice_recipients_received_total{binding="default"}`:  200,
+		`sluice_recipients_delivered_total{binding="default"}`: 200,
+		`sluice_intake_accepted_total`:                         200,
+		`sluice_messages`:                                      0,
+		`sluice_spool_messages`:                                0,
+		`sluice_parts{state="ready"}`:                          0,
 		`sluice_limit_key_max{key="server",option="server_max_outbound_connections"}`: 75000,
 	} {
 		if got, ok := m[series]; !ok || got != want {
@@ -82,4 +86,57 @@ func TestMetrics(t *testing.T) {
 	if n := m[`sluice_limit_grants_total{option="max_outbound_connections"}`]; n < float64(accepted) {
 		t.Errorf("%v permits granted, the receiver has seen %d connections", n, accepted)
 	}
+}
+
+// plan runs `sluice plan` and returns what it says and its status.
+func plan(t *testing.T, server *rig.Server, args ...string) (string, int) {
+	t.Helper()
+	return rig.Run(t, 30*time.Second, append([]string{rig.Sluice(t), "plan", "--config", filepath.Join(server.Dir, "new.conf"), "--admin", "unix:" + server.Control}, args...)...)
+}
+
+// TestPlan: what a reload would change is told, then the reload changes that.
+func TestPlan(t *testing.T) {
+	port := rig.Port(t, "127.0.0.40")
+	sink := rig.StartSink(t, port, []string{"127.0.0.40"}, "--think", "100ms")
+	server := rig.NewServer(t, oneHost("one.test", "127.0.0.40"), port, eight).Start(t)
+	rig.Load(t, server.SMTP, 300, "u@one.test", "")
+	rig.Until(t, 20*time.Second, "8 connections", func() bool { return sink.Now(t).Connections.Open == 8 })
+	b, err := os.ReadFile(server.Conf())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Write(t, "new.conf", string(b))
+	if out, status := plan(t, server); status != 0 || !strings.Contains(out, "nothing would change") {
+		t.Errorf("an equal file: status %d\n%s", status, out)
+	}
+	server.Write(t, "new.conf", string(b)+"Domain one.test { max_outbound_connections = 3 }\n")
+	out, status := plan(t, server)
+	for _, want := range []string{
+		`1 domain under domain "one.test" (`, "max_outbound_connections 8 -> 3 (one.test)",
+		"max_outbound_connections default/one.test: 8 connections open, the limit would be 3: 5 would end after their message",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the plan does not say %q", want)
+		}
+	}
+	if status != 3 {
+		t.Errorf("status %d, want 3\n%s", status, out)
+	}
+	var p struct {
+		Drains []struct{ Over int }
+	}
+	out, _ = plan(t, server, "--json")
+	if err := json.Unmarshal([]byte(out), &p); err != nil || len(p.Drains) != 1 || p.Drains[0].Over != 5 {
+		t.Errorf("as JSON: %v\n%s", err, out)
+	}
+	if n := sink.Now(t).Connections.Open; n != 8 {
+		t.Errorf("%d connections after a plan", n)
+	}
+	server.Write(t, "new.conf", string(b)+"max_outbound_conections = 3\n")
+	if out, status := plan(t, server); status != 1 || !strings.Contains(out, "did you mean max_outbound_connections") {
+		t.Errorf("a broken file: status %d\n%s", status, out)
+	}
+	server.Append(t, "Domain one.test { max_outbound_connections = 3 }\n")
+	server.Ctl(t, "reload")
+	rig.Until(t, 20*time.Second, "3 connections", func() bool { return sink.Now(t).Connections.Open == 3 })
 }

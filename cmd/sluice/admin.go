@@ -15,7 +15,7 @@ import (
 // Commands that talk to a running server.
 
 func init() {
-	commands = append(commands, reloadCommand, statusCommand, explainCommand, queueCommand, bindingCommand, domainCommand)
+	commands = append(commands, reloadCommand, statusCommand, explainCommand, queueCommand, bindingCommand, domainCommand, digCommand)
 	evalRunning = askRunning
 }
 
@@ -43,14 +43,22 @@ type control struct {
 func (c *control) command(cmd *cobra.Command, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
 	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		address, err := c.controlAddress()
-		if err != nil {
+		var err error
+		if c.client, err = c.connect(); err != nil {
 			return err
 		}
-		c.client = client.New(address)
 		return run(cmd, args)
 	}
 	return cmd
+}
+
+// connect makes a client of the running server.
+func (g *globals) connect() (*client.Client, error) {
+	address, err := g.controlAddress()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(address), nil
 }
 
 // controlAddress is --admin, else the first Control_Listener of the configuration.

@@ -28,9 +28,11 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/bindings", a.bindings)
 	mux.HandleFunc("GET /v1/bindings/{name}", a.binding)
 	mux.HandleFunc("GET /v1/domains/{name}", a.domain)
+	mux.HandleFunc("GET /v1/dig/{name}", a.dig)
 	mux.HandleFunc("GET /v1/messages/{id}", a.message)
 	mux.HandleFunc("GET /v1/config/eval", a.eval)
 	mux.HandleFunc("POST /v1/reload", a.reload)
+	mux.HandleFunc("POST /v1/plan", a.plan)
 	mux.HandleFunc("POST /v1/queues", a.operate)
 	mux.HandleFunc("GET /v1/suspensions", a.suspensions)
 	return guard(mux)
@@ -97,6 +99,8 @@ func (a *api) binding(w http.ResponseWriter, r *http.Request) {
 func (a *api) domain(w http.ResponseWriter, r *http.Request) {
 	a.answer(w)(a.b.Domain(r.PathValue("name")))
 }
+
+func (a *api) dig(w http.ResponseWriter, r *http.Request) { a.answer(w)(a.b.Dig(r.PathValue("name"))) }
 
 func (a *api) message(w http.ResponseWriter, r *http.Request) {
 	a.answer(w)(a.b.Message(r.PathValue("id")))

@@ -36,11 +36,15 @@ type Backend interface {
 	// Binding shows one with its domains.
 	Binding(name string) (sched.BindingView, error)
 	Domain(name string) (Domain, error)
+	// Dig looks a domain's records up.
+	Dig(name string) (Dig, error)
 	Message(id string) (Message, error)
 	// Eval answers `config eval` for the running configuration.
 	Eval(words []string) (Answer, error)
 	// Reload reads the configuration again: all or nothing.
 	Reload() (Reloaded, error)
+	// Plan says what a reload with another configuration would change.
+	Plan(policy.ShownScope) (Plan, error)
 	// Operate carries out a verb on the queues that match; empty names match all.
 	Operate(Operation) (Operated, error)
 	// Suspensions lists the orders to deliver nothing that stand.
@@ -75,6 +79,7 @@ type Domain struct {
 	TTL     int               `json:"ttl_seconds"`
 	MX      []MX              `json:"mx"`
 	Failure string            `json:"failure,omitempty"` // why it has no route by the DNS
+	Null    bool              `json:"null_mx"`           // it takes no mail
 	Gateway string            `json:"gateway,omitempty"` // where its mail goes instead, from the binding "default"
 	Rollups []string          `json:"rollups"`           // in words: what it is counted under by which file and line, or why not
 	Conns   int               `json:"connections"`
@@ -89,7 +94,30 @@ type MX struct {
 	Host       string   `json:"host"`
 	TTL        int      `json:"ttl_seconds"`
 	Addresses  []string `json:"addresses"`
+	AddressTTL int      `json:"address_ttl_seconds"` // the least of them; 0: there are none
 	Failure    string   `json:"failure,omitempty"`
+}
+
+// Dig is a domain's records as the server's resolver sees them.
+type Dig struct {
+	Domain  string   `json:"domain"`
+	Failure string   `json:"failure,omitempty"`
+	Null    bool     `json:"null_mx"`     // it takes no mail
+	NoMX    bool     `json:"implicit_mx"` // it has no MX record and is its own host
+	Records []Record `json:"records"`
+}
+
+// Add adds a record.
+func (d *Dig) Add(r Record) { d.Records = append(d.Records, r) }
+
+// Record is one record, or that there is none of the type.
+type Record struct {
+	Name    string `json:"name"`
+	TTL     int    `json:"ttl_seconds"` // what is left of it
+	Type    string `json:"type"`
+	Data    string `json:"data"`
+	Source  string `json:"source"` // zone file, cache, network (asked just now), stale cache
+	Failure string `json:"failure,omitempty"`
 }
 
 // Message is one message in the spool.

@@ -299,6 +299,9 @@ func TestList(t *testing.T) {
 	if len(l.Hosts) != 2 || l.Hosts[0].Host != "a.one.test" || l.Hosts[0].Seconds != 300 || l.Hosts[0].Addresses[0].String() != "192.0.2.1" {
 		t.Errorf("%+v", l)
 	}
+	if h := l.Hosts[0]; l.Source != dns.FromZone || l.Seconds != 300 || h.AddressSeconds != 200 || len(h.Lookups) != 2 || h.Lookups[0].Source != dns.FromZone {
+		t.Errorf("%+v", l)
+	}
 	if l := r.List(context.Background(), "implicit.test"); !l.Implicit || len(l.Hosts) != 1 {
 		t.Errorf("%+v", l)
 	}

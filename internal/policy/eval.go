@@ -43,12 +43,26 @@ func (a Answer) String() string {
 	return a.Option.Title() + " = " + a.Value.Text
 }
 
-// ParseQuestion reads [SCOPE NAME]... OPTION. A binding implies its group; a binding
+// anyName is a question for "host" without a name, about a name that no stanza speaks of
+// but by a regular expression.
+func anyName(args []string) []string {
+	st := LookupStanza(args[0])
+	if st == nil || st.Listen || st.Kind != ScopeHost {
+		return args
+	}
+	return []string{args[0], "name.invalid", args[1]}
+}
+
+// ParseQuestion reads [SCOPE NAME]... OPTION; host alone before the option stands for any
+// host. A binding implies its group; a binding
 // or group that does not exist is an error.
 func (s *Snapshot) ParseQuestion(args []string) (Question, error) {
 	var q Question
 	if len(args) == 0 {
 		return q, fmt.Errorf("no option given; usage: [binding_group NAME] [binding NAME] [domain NAME] [host NAME] OPTION")
+	}
+	if len(args) == 2 && LookupTree(args[1]) != nil {
+		args = anyName(args)
 	}
 	for len(args) > 1 {
 		if err := s.scopeOfQuestion(&q, args[0], args[1]); err != nil {

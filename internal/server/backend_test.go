@@ -33,7 +33,7 @@ func TestEmptyListsAreListsInJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.NewReplacer(`"waiting_on":null`, "", `"estimate":null`, "").Replace(string(text)); strings.Contains(got, "null") {
+		if got := strings.NewReplacer(`"waiting_on":null`, "", `"estimate":null`, "").Replace(string(text)); strings.Contains(got, ":null") {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

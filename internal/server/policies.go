@@ -29,8 +29,10 @@ type resolved struct {
 // pair is a binding and a domain, under a rollup if that is not empty.
 type pair struct{ binding, domain, rollup string }
 
-func (p *policies) set(s *policy.Snapshot) {
-	p.now.Store(&resolved{Resolver: config.NewResolver(s), queues: map[pair]*policy.Queue{}})
+func (p *policies) set(s *policy.Snapshot) { p.now.Store(resolverOf(s)) }
+
+func resolverOf(s *policy.Snapshot) *resolved {
+	return &resolved{Resolver: config.NewResolver(s), queues: map[pair]*policy.Queue{}}
 }
 
 func (p *policies) snapshot() *policy.Snapshot { return p.now.Load().Snapshot() }

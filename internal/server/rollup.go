@@ -117,7 +117,11 @@ func rollupOf(r *resolved, binding, domain string, best []string, lookup func(st
 // rerouted is what a queue that the scheduler knows falls under by the configuration in
 // force. It asks nobody: what MX records said last decides.
 func (s *Server) rerouted(n *sched.Name) sched.QueuePolicy {
-	r := s.policies.now.Load()
+	return s.reroutedBy(s.policies.now.Load(), n)
+}
+
+// reroutedBy is rerouted by another configuration.
+func (s *Server) reroutedBy(r *resolved, n *sched.Name) sched.QueuePolicy {
 	out := sched.QueuePolicy{Binding: n.Binding, Domain: n.Domain}
 	name, err := rollupOf(r, n.Binding, n.Domain, n.Best, func(d string) ([]string, error) {
 		if s.sandbox != nil {

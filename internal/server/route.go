@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/dns"
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
@@ -68,19 +70,59 @@ func (s *Server) lookup(ctx context.Context, domain string) admin.Domain {
 	out := admin.Domain{Domain: domain, MX: []admin.MX{}}
 	if s.sandbox != nil {
 		out.TTL = int(sandboxTTL / time.Second)
-		out.MX = []admin.MX{{Preference: 10, Host: "mx." + domain, TTL: out.TTL, Addresses: []string{s.sandbox.address.Addr().String()}}}
+		out.MX = []admin.MX{{
+			Preference: 10, Host: sandboxHost(domain), TTL: out.TTL, AddressTTL: out.TTL,
+			Addresses: []string{s.sandbox.address.Addr().String()},
+		}}
 		return out
 	}
 	l := s.resolver.Load().List(ctx, domain)
-	out.Failure = l.Problem
+	out.Failure, out.TTL, out.Null = l.Problem, l.Seconds, l.Null
 	for _, h := range l.Hosts {
-		mx := admin.MX{Preference: h.Preference, Host: h.Host, TTL: h.Seconds, Failure: h.Problem, Addresses: texts(h.Addresses)}
-		if out.TTL == 0 || h.Seconds < out.TTL {
-			out.TTL = h.Seconds
-		}
-		out.MX = append(out.MX, mx)
+		out.MX = append(out.MX, admin.MX{
+			Preference: h.Preference, Host: h.Host, TTL: h.Seconds, AddressTTL: h.AddressSeconds, Failure: h.Problem,
+			Addresses: texts(h.Addresses),
+		})
 	}
 	return out
+}
+
+// Dig implements admin.Backend.
+func (b backend) Dig(name string) (admin.Dig, error) {
+	domain, err := mail.CanonicalDomain(name)
+	if err != nil {
+		return admin.Dig{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, lookupTimeout)
+	defer cancel()
+	out := admin.Dig{Domain: domain, Records: []admin.Record{}}
+	if b.sandbox != nil {
+		for _, mx := range b.lookup(ctx, domain).MX {
+			out.Add(admin.Record{Name: domain, TTL: mx.TTL, Type: "MX", Data: fmt.Sprintf("%d %s.", mx.Preference, mx.Host), Source: "sandbox"})
+			out.Add(admin.Record{Name: mx.Host, TTL: mx.TTL, Type: "A", Data: strings.Join(mx.Addresses, " "), Source: "sandbox"})
+		}
+		return out, nil
+	}
+	l := b.resolver.Load().List(ctx, domain)
+	out.Failure, out.Null, out.NoMX = l.Problem, l.Null, l.Implicit
+	for _, h := range l.Hosts {
+		if !l.Implicit {
+			out.Add(admin.Record{Name: domain, TTL: h.Seconds, Type: "MX", Data: fmt.Sprintf("%d %s.", h.Preference, h.Host), Source: string(l.Source)})
+		}
+	}
+	for _, h := range l.Hosts {
+		for _, x := range h.Lookups {
+			r := admin.Record{Name: h.Host, TTL: x.Seconds, Type: x.Type.String(), Source: string(x.Source), Failure: x.Problem}
+			for _, a := range x.Addresses {
+				r.Data = a.String()
+				out.Add(r)
+			}
+			if x.Problem != "" {
+				out.Add(r)
+			}
+		}
+	}
+	return out, nil
 }
 
 func texts(addrs []netip.Addr) []string {

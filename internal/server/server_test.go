@@ -55,10 +55,9 @@ func (w *world) file(name, text string) string {
 	return path
 }
 
-// start runs a server with further lines of configuration.
-func (w *world) start(more string) *Server {
-	w.t.Helper()
-	path := w.file("sluice.conf", fmt.Sprintf(`
+// text is a configuration with further lines.
+func (w *world) text(more string) string {
+	return fmt.Sprintf(`
 hostname = "mta.test"
 spool { directory = "spool" }
 accounting { directory = "log" }
@@ -68,7 +67,13 @@ prohibited_hosts = ( )
 ESMTP_Listener { Listen "127.0.0.1:0" { binding_header = on } }
 Control_Listener { Listen "unix:%s/control.sock" { } }
 %s
-`, w.port, w.dir, more))
+`, w.port, w.dir, more)
+}
+
+// start runs a server with further lines of configuration.
+func (w *world) start(more string) *Server {
+	w.t.Helper()
+	path := w.file("sluice.conf", w.text(more))
 	load := func() (*policy.Snapshot, []string, error) {
 		snap, found := config.Load(path)
 		return snap, nil, found.Err()

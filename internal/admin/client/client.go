@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/admin"
+	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
 
@@ -105,6 +106,11 @@ func (c *Client) Domain(name string) (admin.Domain, error) {
 	return get[admin.Domain](c, "/v1/domains/"+url.PathEscape(name), nil)
 }
 
+// Dig looks up a domain's records through the server's resolver.
+func (c *Client) Dig(name string) (admin.Dig, error) {
+	return get[admin.Dig](c, "/v1/dig/"+url.PathEscape(name), nil)
+}
+
 // Message shows a message in the spool.
 func (c *Client) Message(id string) (admin.Message, error) {
 	return get[admin.Message](c, "/v1/messages/"+url.PathEscape(id), nil)
@@ -123,6 +129,11 @@ func (c *Client) Reload() (admin.Reloaded, error) {
 // Suspensions lists the orders to deliver nothing that stand.
 func (c *Client) Suspensions() ([]admin.Suspension, error) {
 	return get[[]admin.Suspension](c, "/v1/suspensions", nil)
+}
+
+// Plan asks what a reload with the configuration would change.
+func (c *Client) Plan(next policy.ShownScope) (admin.Plan, error) {
+	return post[admin.Plan](c, "/v1/plan", next)
 }
 
 // Operate carries out an operator's verb.
