@@ -151,7 +151,8 @@ func (m *Machine) checkWaiters() error {
 		return nil
 	}
 	for h := uint32(1); h < m.hosts.next; h++ {
-		if p := m.hosts.at(h); p.crowd.len() > 0 && !p.crowded() {
+		// At one that has proven nothing those may stand, too, who wait for a probe of its equal.
+		if p := m.hosts.at(h); p.crowd.len() > 0 && p.proven && !p.crowded() {
 			return fmt.Errorf("%d places in line at the host %v, which has room", p.crowd.len(), p.key)
 		}
 	}

@@ -86,8 +86,10 @@ func (m *Machine) choose(l *lane, hosts []routeHost, n int32, turn limit.Turn) (
 				continue
 			}
 			if at := m.crowdAt(rh, probed); at != 0 {
-				if !slices.Contains(m.crowds, at) {
-					m.crowds = append(m.crowds, at)
+				for _, x := range [...]uint32{at, rh.host} { // it may be proven before its prober is
+					if !slices.Contains(m.crowds, x) {
+						m.crowds = append(m.crowds, x)
+					}
 				}
 				break
 			}
