@@ -113,8 +113,11 @@ func printPlan(w io.Writer, p *admin.Plan) error {
 	if !p.Changed {
 		fmt.Fprintf(w, "nothing would change against %s\n", or(printable(p.Against), "the running configuration"))
 	} else {
-		fmt.Fprintf(w, "against %s, with %s and %s of mail or connections looked at:\n",
-			or(printable(p.Against), "the defaults"), count(p.Queues, "queue"), count(p.Hosts, "host"))
+		looked := "by their stanzas"
+		if p.Queues+p.Hosts > 0 {
+			looked = fmt.Sprintf("looking at %s and %s with mail or connections, and at all stanzas", thousands(p.Queues, "queue"), thousands(p.Hosts, "host"))
+		}
+		fmt.Fprintf(w, "against %s, %s:\n", or(printable(p.Against), "the defaults"), looked)
 	}
 	for i := range p.Changes {
 		fmt.Fprintln(w, "  "+printable(changeText(&p.Changes[i])))
