@@ -116,6 +116,9 @@ func (e *Engine) dropTurns(w *waiter, t Turn, paid bool) {
 		e.bookPass(p, x.poor, -1)
 	}
 	for _, p := range x.passed[:x.n] {
+		if th := e.throttleOf(p.counter); th != nil {
+			th.hold = 0 // nobody waits elsewhere for its token any more
+		}
 		e.push(p.counter)
 		e.collect(p.counter)
 	}

@@ -35,7 +35,7 @@ func (m *Machine) checkConns() error {
 	serving := map[uint32]int32{}
 	flying := map[uint32]int32{}
 	unstored := map[ConnID]int32{}
-	opening := map[uint32]int{}
+	opening, calling := map[uint32]int{}, map[uint32]int{}
 	for h := uint32(1); h < m.conns.next; h++ {
 		c := m.conns.at(h)
 		if c.state == 0 {
@@ -51,6 +51,9 @@ func (m *Machine) checkConns() error {
 			used[id]++
 		}
 		conns[c.queue]++
+		if c.calling {
+			calling[c.host]++
+		}
 		if c.opening {
 			opening[c.host]++
 		}
@@ -74,8 +77,8 @@ func (m *Machine) checkConns() error {
 		}
 	}
 	for h := uint32(1); h < m.hosts.next; h++ {
-		if p := m.hosts.at(h); p.opening != opening[h] {
-			return fmt.Errorf("host %v counts %d connections being opened; they are %d", p.key, p.opening, opening[h])
+		if p := m.hosts.at(h); p.opening != opening[h] || p.calling != calling[h] {
+			return fmt.Errorf("host %v counts %d connections on their way of %d not answered; they are %d of %d", p.key, p.opening, p.calling, opening[h], calling[h])
 		}
 	}
 	return m.limits.Verify(used)

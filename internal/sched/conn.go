@@ -69,7 +69,8 @@ type conn struct {
 	opened     bool // Connected has been seen
 	doubtful   bool // opened by an answer that had run out: gets no part until there is another
 	extra      bool // one more than its busy host has shown it bears
-	opening    bool // counted as such at its host
+	calling    bool // not answered yet
+	opening    bool // counted as on its way at its host
 }
 
 func (m *Machine) connOf(id ConnID) (uint32, *conn, bool) {
@@ -181,7 +182,11 @@ func (m *Machine) turnOver(c *conn) bool {
 func (m *Machine) retire(c *conn, q *queue) {
 	c.retiring = true
 	m.unpay(c)
-	m.touch(c.queue)
+	if c.held == 0 && q.waitOn != 0 && c.metered() {
+		m.replace(c.queue) // it may stand in line for tokens that only this one lacked
+	} else {
+		m.touch(c.queue)
+	}
 	m.limits.Busy(&c.permit)
 	m.limits.Leave(&c.permit)
 	q.serving--
@@ -266,7 +271,6 @@ func (m *Machine) list(h uint32, c *conn, q *queue, l *lane) {
 		c.in = inIdle
 		m.connList(&q.idle).push(h)
 		m.spareList(c.host).push(h)
-		m.easeCrowd(c.host)
 		m.recall(q, l)
 	case c.recalled == 0:
 		c.in = inAhead
@@ -303,11 +307,15 @@ func (m *Machine) hangUp(h uint32, how CloseHow) {
 	m.emit(Close{Conn: m.connID(h), How: how})
 }
 
-// connTimer: an idle connection has had no work for idle_timeout.
+// connTimer: a connection is slow to open, or an idle one has had no work for
+// idle_timeout.
 func (m *Machine) connTimer(h uint32) {
 	c := m.conns.at(h)
 	c.timer = noTimer
-	if c.state == connOpen && c.held == 0 {
+	switch {
+	case c.calling:
+		m.drags(c)
+	case c.state == connOpen && c.held == 0:
 		m.hangUp(h, CloseNow)
 	}
 }
@@ -342,11 +350,15 @@ func (m *Machine) closed(ev *Closed) {
 	m.limits.Return(&c.permit)
 	m.releaseFares(c.fares)
 	q.conns--
+	x := m.hosts.at(c.host)
 	if c.opened {
-		m.hosts.at(c.host).open--
+		x.open--
 	}
-	if g := m.hosts.at(c.host).gate; g != 0 {
-		m.wakeGate(g) // a slot that the host bears is free
+	if x.conns == 1 {
+		x.width = 0
+	}
+	if x.gate != 0 {
+		m.wakeGate(x.gate) // a slot that the host bears is free
 	}
 	m.wakeCrowd(c.host)
 	m.count(h, c, -1)

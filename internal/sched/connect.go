@@ -184,7 +184,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	if p.failed != 0 { // nobody has been there since it failed: this one probes
 		m.hosts.at(c.host).proven = false
 	}
-	m.begins(c)
+	m.begins(ch, c)
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
 	m.emit(Connect{

@@ -58,13 +58,13 @@ func (m *Machine) hostView(now int64, l *lane, rh *routeHost) HostView {
 	case x.gate != 0 && m.barred(m.gates.at(x.gate)):
 		v.State = "busy: " + m.gates.at(x.gate).reply.String()
 		v.Why, _, _ = m.closedState(now, x.gate)
-	case !x.proven && x.opening > 0:
+	case !x.proven && x.calling > 0:
 		v.State = "probed: the first connection is being opened"
 	case full && by != nil:
 		v.State = "full"
 		v.Why = m.fullText(by)
 	case x.crowded():
-		v.State = fmt.Sprintf("%d connections are being opened", x.opening)
+		v.State = x.crowdText()
 	}
 	return v
 }
@@ -129,7 +129,7 @@ func (m *Machine) hostExplanation(now int64, h uint32) HostExplanation {
 		}
 	}
 	if x.crowded() {
-		v.State = fmt.Sprintf("%d connections are being opened; more follow as they are answered", x.opening)
+		v.State = x.crowdText()
 		v.addLine(m, &x.crowd)
 	}
 	names := laneText{binding: b.name, group: b.group}

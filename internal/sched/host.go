@@ -46,11 +46,13 @@ type host struct {
 	refs       int
 	conns      int             // permits
 	open       int             // of them sessions, until the receiver has let go
-	opening    int             // connections on their way, unanswered
-	idle       list            // open connections without a part that may take one
+	calling    int             // connections not answered yet
+	opening    int             // of them on their way: not for long
+	width      int             // most connections at present, if more than the first ones
+	timer      uint32          // it is to grow
 	takes      int64           // ns that a message takes, a running mean
 	light      int64           // the least of it, which follows slowly while few sessions are open
-	carried    int             // messages since the last connection was begun
+	idle       list            // open connections without a part that may take one
 	crowd      fifo[gatePlace] // queues that wait until fewer are
 	waking     bool            // is in roomy
 	proven     bool            // connected to or delivered to since it was learned or an address of it failed
@@ -157,6 +159,7 @@ func (m *Machine) useHost(h uint32, by int) {
 	if x.refs += by; x.refs > 0 || x.gate != 0 || x.family != [2]uint32{} {
 		return
 	}
+	m.wheel.cancel(&x.timer)
 	delete(m.hostOf, x.key)
 	*x = host{}
 	m.hosts.release(h)

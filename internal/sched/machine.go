@@ -235,6 +235,8 @@ func (m *Machine) nextTimer() bool {
 		m.laneTimer(ref)
 	case timerPlace:
 		m.placeTimer(ref)
+	case timerHost:
+		m.hostTimer(ref)
 	}
 	return true
 }

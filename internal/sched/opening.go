@@ -1,31 +1,42 @@
 package sched
 
-// openingMost is how many connections of one binding may be on their way to one host,
-// unanswered. What holds up another binding's does not count. A receiver is not buried
-// under more calls than it takes in, which it would drop without a word. Beside as many
-// sessions, at most openingFew are opened at a time: when many queues come at once, those
-// that are open go from queue to queue (migrate.go). And when each message takes longer
-// for their number, more of them bring little: there is one more when each has had a turn.
-const (
-	openingMost = 32
-	openingFew  = 4
+import (
+	"fmt"
+	"time"
 )
 
-// crowded reports whether further connections to the host wait for those that are being
-// opened. To a host that has proven nothing there is one, which probes: a dead domain is
-// not called by all its mail at once.
+// How a host gets its connections, as one binding sees it; what holds up another binding's
+// does not count.
+//
+// At most openingMost are on their way, unanswered, or as many as sessions are open if these
+// are more: a receiver is not buried under more calls than it takes in, which it would drop
+// without a word. One that is not answered after openingSlow does not count: a receiver that
+// lets callers wait for its greeting, as some do on purpose, has taken the call by then.
+//
+// In all there are as many as its width, which is openingMost at first. While somebody waits
+// for more it grows by an eighth each second: when many queues come at once, connections that
+// are open go from queue to queue (migrate.go) rather than each dialing, and yet what is
+// allowed is reached. It grows by a thirty-second where all sessions are busy and each message takes half
+// as long again as it does when they are few: more of them bring little then. A host
+// without connections has its first width again.
+const (
+	openingMost = 32
+	openingSlow = int64(time.Second)
+	growEvery   = int64(time.Second)
+)
+
+// crowded reports whether further connections to the host have to wait. To a host that has
+// proven nothing there is one, which probes: a dead domain is not called by all its mail
+// at once.
 func (h *host) crowded() bool {
 	if !h.proven {
-		return h.opening > 0
+		return h.calling > 0
 	}
-	switch {
-	case h.open+h.opening < openingMost:
-		return false
-	case h.laden():
-		return h.opening > 0 || h.carried < quantumParts*h.open
-	}
-	return h.opening >= openingFew
+	return h.opening >= max(openingMost, h.open) || h.conns >= h.most()
 }
+
+// most is the host's width.
+func (h *host) most() int { return max(openingMost, h.width) }
 
 // laden reports whether all sessions are busy and a message takes half as long again as it
 // does when they are few.
@@ -37,7 +48,6 @@ func (m *Machine) hostTakes(host uint32, ns int64) {
 	if x.takes == 0 {
 		x.takes = ns
 	}
-	x.carried++
 	x.takes += (ns - x.takes) / openingMost
 	switch {
 	case x.light == 0 || x.takes < x.light:
@@ -45,14 +55,20 @@ func (m *Machine) hostTakes(host uint32, ns int64) {
 	case x.open <= openingMost: // what it takes by itself may have changed
 		x.light += (x.takes - x.light) / (8 * openingMost)
 	}
-	m.easeCrowd(host)
 }
 
-// easeCrowd wakes those who wait at a host if it has room for them by now.
-func (m *Machine) easeCrowd(host uint32) {
-	if x := m.hosts.at(host); x.crowd.len() > 0 && !x.crowded() {
-		m.wakeCrowd(host)
+// hostTimer: those who wait for a wider host have waited a second.
+func (m *Machine) hostTimer(host uint32) {
+	x := m.hosts.at(host)
+	x.timer = noTimer
+	switch n := x.most(); {
+	case x.conns < n: // it is not its width that they wait for
+	case x.laden():
+		x.width = n + n/openingMost
+	default:
+		x.width = n + n/8
 	}
+	m.wakeCrowd(host)
 }
 
 // proves: a session came about with the host, or it took mail. It is in order until an
@@ -76,7 +92,7 @@ func (m *Machine) wakeCrowd(host uint32) {
 // have proven nothing either are left alone meanwhile.
 func (m *Machine) prober(hosts []routeHost) uint32 {
 	for i := range hosts {
-		if x := m.hosts.at(hosts[i].host); !x.proven && x.opening > 0 {
+		if x := m.hosts.at(hosts[i].host); !x.proven && x.calling > 0 {
 			return hosts[i].host
 		}
 	}
@@ -95,21 +111,41 @@ func (m *Machine) crowdAt(rh *routeHost, probed uint32) uint32 {
 	return 0
 }
 
+// crowdText says what those who wait at a crowded host wait for.
+func (h *host) crowdText() string {
+	if h.conns >= h.most() {
+		return fmt.Sprintf("%d connections; more follow second by second", h.conns)
+	}
+	return fmt.Sprintf("%d connections are being opened; more follow as they are answered", h.opening)
+}
+
 // begins counts a connection as being opened, until answered.
-func (m *Machine) begins(c *conn) {
-	c.opening = true
+func (m *Machine) begins(h uint32, c *conn) {
 	x := m.hosts.at(c.host)
+	c.calling, c.opening = true, true
+	x.calling++
 	x.opening++
-	x.carried = 0
+	c.timer = m.wheel.set(m.now+openingSlow, timerConn, h)
+}
+
+// drags: a connection is not answered yet and counts no more as on its way.
+func (m *Machine) drags(c *conn) {
+	if c.opening {
+		c.opening = false
+		m.hosts.at(c.host).opening--
+		m.wakeCrowd(c.host)
+	}
 }
 
 // answered: the connection is open, or has failed.
 func (m *Machine) answered(c *conn) {
-	if !c.opening {
+	if !c.calling {
 		return
 	}
-	c.opening = false
-	m.hosts.at(c.host).opening--
+	m.wheel.cancel(&c.timer)
+	m.drags(c)
+	c.calling = false
+	m.hosts.at(c.host).calling--
 	m.wakeCrowd(c.host)
 }
 
@@ -119,7 +155,11 @@ func (m *Machine) waitCrowd(h, host uint32) {
 	if !q.gated {
 		q.gated, q.before = true, uint8(causeOpening)
 	}
-	m.hosts.at(host).crowd.push(gatePlace{h, q.epoch})
+	x := m.hosts.at(host)
+	x.crowd.push(gatePlace{h, q.epoch})
+	if x.timer == noTimer && x.conns >= x.most() {
+		x.timer = m.wheel.set(m.now+growEvery, timerHost, host)
+	}
 }
 
 // nextRoomy wakes one of those who wait at a host with room: those that need it no

@@ -2,25 +2,22 @@ package sched
 
 import "testing"
 
-// How many connections to a host may be on their way, by what is open there already and
-// how long messages take.
+// How many connections to a host may be on their way, by what is open there already.
 func TestCrowded(t *testing.T) {
 	for name, x := range map[string]struct {
 		host
 		want bool
 	}{
-		"nothing proven, none on its way":   {host{}, false},
-		"nothing proven, one probes":        {host{opening: 1}, true},
-		"the first 32":                      {host{proven: true, opening: 31}, false},
-		"32 on their way":                   {host{proven: true, opening: 32}, true},
-		"32 open and on their way":          {host{proven: true, open: 28, opening: 4}, true},
-		"beside 32, three on their way":     {host{proven: true, open: 40, opening: 3, takes: 149, light: 100}, false},
-		"beside 32, four":                   {host{proven: true, open: 40, opening: 4}, true},
-		"slower for their number":           {host{proven: true, open: 40, takes: 151, light: 100, carried: 799}, true},
-		"and each has had a turn":           {host{proven: true, open: 40, takes: 151, light: 100, carried: 800}, false},
-		"and one is on its way":             {host{proven: true, open: 40, takes: 151, light: 100, carried: 900, opening: 1}, true},
-		"but one of them has nothing to do": {host{proven: true, open: 40, takes: 151, light: 100, idle: list{n: 1}}, false},
-		"slow, but few":                     {host{proven: true, open: 20, takes: 151, light: 100}, false},
+		"nothing proven, none on its way":    {host{}, false},
+		"nothing proven, one probes":         {host{opening: 1, calling: 1}, true},
+		"nothing proven, it probes for long": {host{calling: 1}, true},
+		"the first 32":                       {host{proven: true, opening: 31, calling: 31}, false},
+		"32 on their way":                    {host{proven: true, opening: 32, calling: 32}, true},
+		"32 answer slowly":                   {host{proven: true, opening: 0, calling: 32}, false},
+		"beside 40, 39 on their way":         {host{proven: true, open: 40, opening: 39, calling: 39, conns: 79, width: 100}, false},
+		"beside 40, 40":                      {host{proven: true, open: 40, opening: 40, calling: 40, conns: 80, width: 100}, true},
+		"32 in all":                          {host{proven: true, open: 32, conns: 32}, true},
+		"less than its width":                {host{proven: true, open: 32, conns: 32, width: 33}, false},
 	} {
 		if got := x.crowded(); got != x.want {
 			t.Errorf("%s: crowded is %v, want %v", name, got, x.want)
@@ -55,6 +52,34 @@ func TestHostTakes(t *testing.T) {
 	feed(500, 50e6)
 	if x.light > 51e6 {
 		t.Errorf("it is faster again: by itself %d", x.light)
+	}
+}
+
+// A host grows wider while somebody waits for more, faster where more connections help,
+// and begins anew when it has none.
+func TestHostGrows(t *testing.T) {
+	m := New(Config{})
+	h := m.hostFor(hostKey{1, "mx.test"})
+	x := m.hosts.at(h)
+	*x = host{key: x.key, proven: true, open: 32, conns: 32}
+	q := m.queues.alloc()
+	m.waitCrowd(q, h)
+	if x.timer == noTimer {
+		t.Fatal("nobody lets it grow")
+	}
+	x.timer = noTimer
+	m.hostTimer(h)
+	if x.most() != 36 {
+		t.Errorf("it has grown to %d, want 36", x.most())
+	}
+	x.conns, x.takes, x.light = 36, 300, 100
+	m.hostTimer(h)
+	if x.most() != 37 {
+		t.Errorf("with more connections of little use it has grown to %d, want 37", x.most())
+	}
+	m.hostTimer(h)
+	if x.most() != 37 {
+		t.Errorf("it grows though it is not full: %d", x.most())
 	}
 }
 

@@ -80,7 +80,7 @@ func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
 	if p := m.crowdedAt(l); p != nil && !p.proven {
 		return fmt.Sprintf("host %s: the first connection to it is being opened alone; more follow when it is answered", p.key.host), 0
 	} else if p != nil {
-		return fmt.Sprintf("host %s: %d connections are being opened; more follow as they are answered", p.key.host, p.opening), 0
+		return fmt.Sprintf("host %s: %s", p.key.host, p.crowdText()), 0
 	}
 	return "ready", 0
 }

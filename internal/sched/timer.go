@@ -23,6 +23,7 @@ const (
 	timerGate
 	timerLane
 	timerPlace
+	timerHost
 )
 
 type timer struct {

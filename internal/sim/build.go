@@ -166,26 +166,30 @@ func (w *World) checkWaiter(q *sched.QueueView) {
 	}
 }
 
-// tokenLate is how long a queue may go on waiting for a connection's token that has come.
+// tokenLate is how long a queue may go on waiting for a connection's token that has come,
+// beyond the time that one takes to come: so long one is kept for whoever was woken and
+// had to wait elsewhere.
 const tokenLate = 10 * time.Millisecond
 
 // checkThrottled: by the acts that the referee has seen, not every way that the mail has
 // room on may have had a token for some time already.
 func (w *World) checkThrottled(q *sched.QueueView, route []way) {
+	late := tokenLate
 	for _, x := range route {
 		at := w.conf.root.gauges(w.under(x.whose), "connections")
 		if len(w.conf.root.gauges(w.under(x.whose), "messages")) > 0 {
 			return // tokens are taken before the message is seen
 		}
 		for _, g := range at {
-			now := w.now - w.begin - int64(tokenLate)
+			late = max(late, tokenLate+time.Duration(int64(g.per)/g.n))
+			now := w.now - w.begin - int64(late)
 			if y := w.referee.windows[g.key]; y != nil && y.rate == g.rate && y.ready(now) > now {
 				return
 			}
 		}
 	}
-	if w.now-q.WaitingOn.SinceAt > int64(tokenLate) && q.WaitingOn.Waiters < 2 {
-		w.fail("queue %s waits on %s %s, but it has had a token for %v", q.Queue, q.WaitingOn.Option, q.WaitingOn.Key, tokenLate)
+	if w.now-q.WaitingOn.SinceAt > int64(late) && q.WaitingOn.Waiters < 2 {
+		w.fail("queue %s waits on %s %s, but it has had a token for %v", q.Queue, q.WaitingOn.Option, q.WaitingOn.Key, late)
 	}
 }
 
