@@ -178,7 +178,14 @@ func routeText(r *admin.PlanRoute) string {
 		}
 		return fmt.Sprintf("under %q", s)
 	}
-	text := fmt.Sprintf("%s: counted %s -> %s (%s)", thousands(r.Domains, "domain"), name(r.From), name(r.To), strings.Join(r.Examples, ", "))
+	few := strings.Join(r.Examples, ", ")
+	if r.Domains > len(r.Examples) {
+		few += ", ..."
+	}
+	if r.From == r.To {
+		return fmt.Sprintf("%s: counted under what shows only when the hosts have been looked up (%s)", thousands(r.Domains, "domain"), few)
+	}
+	text := fmt.Sprintf("%s: counted %s -> %s (%s)", thousands(r.Domains, "domain"), name(r.From), name(r.To), few)
 	if r.Unknown > 0 {
 		text += fmt.Sprintf("; the hosts of %d have to be looked up first", r.Unknown)
 	}
