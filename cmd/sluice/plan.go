@@ -113,8 +113,11 @@ func printPlan(w io.Writer, p *admin.Plan) error {
 	if !p.Changed {
 		fmt.Fprintf(w, "nothing would change against %s\n", or(printable(p.Against), "the running configuration"))
 	} else {
-		fmt.Fprintf(w, "against %s, with %s and %s of mail or connections looked at:\n",
-			or(printable(p.Against), "the defaults"), count(p.Queues, "queue"), count(p.Hosts, "host"))
+		looked := "by their stanzas"
+		if p.Queues+p.Hosts > 0 {
+			looked = fmt.Sprintf("looking at %s and %s with mail or connections, and at all stanzas", thousands(p.Queues, "queue"), thousands(p.Hosts, "host"))
+		}
+		fmt.Fprintf(w, "against %s, %s:\n", or(printable(p.Against), "the defaults"), looked)
 	}
 	for i := range p.Changes {
 		fmt.Fprintln(w, "  "+printable(changeText(&p.Changes[i])))
@@ -175,7 +178,14 @@ func routeText(r *admin.PlanRoute) string {
 		}
 		return fmt.Sprintf("under %q", s)
 	}
-	text := fmt.Sprintf("%s: counted %s -> %s (%s)", thousands(r.Domains, "domain"), name(r.From), name(r.To), strings.Join(r.Examples, ", "))
+	few := strings.Join(r.Examples, ", ")
+	if r.Domains > len(r.Examples) {
+		few += ", ..."
+	}
+	if r.From == r.To {
+		return fmt.Sprintf("%s: counted under what shows only when the hosts have been looked up (%s)", thousands(r.Domains, "domain"), few)
+	}
+	text := fmt.Sprintf("%s: counted %s -> %s (%s)", thousands(r.Domains, "domain"), name(r.From), name(r.To), few)
 	if r.Unknown > 0 {
 		text += fmt.Sprintf("; the hosts of %d have to be looked up first", r.Unknown)
 	}

@@ -59,7 +59,7 @@ func TestPrintPlan(t *testing.T) {
 			{Option: "", Old: "-", New: "there", Stanza: `tenant "t"`, File: "new.conf", Line: 9, Of: "name"},
 		},
 		More:    2,
-		Routes:  []admin.PlanRoute{{From: "", To: "big", Domains: 1000, Unknown: 3, Examples: []string{"c.test"}}},
+		Routes:  []admin.PlanRoute{{From: "", To: "big", Domains: 1000, Unknown: 3, Examples: []string{"c.test"}}, {Domains: 1, Examples: []string{"d.test"}}},
 		Removed: []admin.PlanGone{{Binding: "y", Connections: 1, Queued: 2, Ready: 3}}, Added: []string{"z"},
 		Drains:  []admin.PlanDrain{{Counter: "max_outbound_connections x/\x1b[2J", Connections: 32, Limit: 8, Over: 24}},
 		Restart: []string{"spool: its settings change at the next start"},

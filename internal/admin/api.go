@@ -23,6 +23,7 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", b.Metrics())
 	mux.HandleFunc("GET /v1/status", a.status)
+	mux.HandleFunc("GET /v1/top", a.top)
 	mux.HandleFunc("GET /v1/queues", a.queues)
 	mux.HandleFunc("GET /v1/explain", a.explain)
 	mux.HandleFunc("GET /v1/bindings", a.bindings)

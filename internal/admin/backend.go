@@ -20,6 +20,8 @@ var ErrRefused = errors.New("refused")
 // Backend is what the API needs of the server. Safe for concurrent use.
 type Backend interface {
 	Status() Status
+	// Top looks at what moves and what waits; order is as TopQueues has it, of n rows.
+	Top(order string, n int) (Top, error)
 	// Metrics serves all metrics in the Prometheus format.
 	Metrics() http.Handler
 	// Queues lists at most n queues after the cursor ("" begins) and gives the cursor of

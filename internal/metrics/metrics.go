@@ -39,8 +39,7 @@ type Metrics struct {
 	sampler  sampler
 	outcomes [outcomes]*prometheus.CounterVec
 	refused  *prometheus.CounterVec
-	held     *prometheus.HistogramVec
-	waited   *prometheus.HistogramVec
+	times    times
 
 	totals [outcomes]atomic.Uint64
 
@@ -48,17 +47,14 @@ type Metrics struct {
 	binding map[string]*[outcomes]prometheus.Counter
 }
 
-// buckets of times under the scheduler's lock, in seconds.
-var buckets = []float64{1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 0.1, 1}
-
 // New returns metrics that have read called at each scrape, once at a time.
 func New(read func() Sample) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), sampler: sampler{read: read},
 		binding: map[string]*[outcomes]prometheus.Counter{},
-		refused: counterVec(intakeRefused), held: histogramVec(lockHeld), waited: histogramVec(lockWaited),
+		refused: counterVec(intakeRefused),
 	}
-	own := []prometheus.Collector{m.refused, m.held, m.waited}
+	own := []prometheus.Collector{m.refused, &m.times}
 	for i, x := range [outcomes]*metric{received, delivered, deferred, bounced} {
 		m.outcomes[i] = counterVec(x)
 		own = append(own, m.outcomes[i])
@@ -71,10 +67,6 @@ func New(read func() Sample) *Metrics {
 
 func counterVec(m *metric) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.name, Help: m.help}, m.labels)
-}
-
-func histogramVec(m *metric) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.name, Help: m.help, Buckets: buckets}, m.labels)
 }
 
 // Handler serves GET /metrics.
@@ -128,16 +120,6 @@ func (m *Metrics) Totals() (t [outcomes]uint64) {
 
 // Refused counts a refusal at intake. The reason is a word of the program's own.
 func (m *Metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
-
-// Held returns what counts uses of the scheduler's lock of one kind, a word of the
-// program's own.
-func (m *Metrics) Held(use string) func(waited, held time.Duration) {
-	h, w := m.held.WithLabelValues(use), m.waited.WithLabelValues(use)
-	return func(waited, held time.Duration) {
-		h.Observe(held.Seconds())
-		w.Observe(waited.Seconds())
-	}
-}
 
 // rises keeps sums over counters that come and go from falling: a scrape may miss one that
 // went while it looked.

@@ -182,3 +182,43 @@ func TestTogether(t *testing.T) {
 		t.Errorf("%d delivered, want 60", n)
 	}
 }
+
+// TestSpread: times fall into the right buckets and add up.
+func TestSpread(t *testing.T) {
+	m := New(sample)
+	held := m.Held("step")
+	for _, d := range []time.Duration{0, time.Microsecond, time.Microsecond + 1, 3 * time.Millisecond, time.Minute} {
+		held(0, d)
+	}
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != lockHeld.name {
+			continue
+		}
+		h := f.GetMetric()[0].GetHistogram()
+		if h.GetSampleCount() != 5 || h.GetSampleSum() < 60.003 || h.GetSampleSum() > 60.004 {
+			t.Errorf("%d times, %v s", h.GetSampleCount(), h.GetSampleSum())
+		}
+		for _, b := range h.GetBucket() {
+			want := map[bool]uint64{true: 3, false: 4}[b.GetUpperBound() < 0.005]
+			if b.GetUpperBound() == 1e-6 {
+				want = 2
+			}
+			if b.GetCumulativeCount() != want {
+				t.Errorf("up to %v: %d, want %d", b.GetUpperBound(), b.GetCumulativeCount(), want)
+			}
+		}
+	}
+}
+
+func BenchmarkHeld(b *testing.B) {
+	held := New(sample).Held("step")
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			held(0, time.Microsecond)
+		}
+	})
+}

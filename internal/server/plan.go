@@ -121,7 +121,8 @@ func (p *plan) queue(n *sched.Name) {
 		p.routed[k] = next
 	}
 	from, to := cmp.Or(old.Routing, n.Domain), cmp.Or(next.Routing, n.Domain)
-	if from != to || next.Ask && !old.Ask {
+	if from != to || next.Ask && !old.Ask || len(n.Best) == 0 && rolls(next.Policy) && !rolls(old.Policy) {
+		next.Ask = next.Ask || len(n.Best) == 0
 		p.route(n.Domain, &old, &next)
 	}
 	k := queuePair{old.Policy, next.Policy}
@@ -134,6 +135,12 @@ func (p *plan) queue(n *sched.Name) {
 	for i := range changes {
 		p.count(&changes[i], counted{n.Binding, group, n.Domain})
 	}
+}
+
+// rolls reports whether the hosts of a domain decide what it is counted under.
+func rolls(q *policy.Queue) bool {
+	r := &q.Rollup
+	return q.Gateway == "" && len(q.Session.Routes) == 0 && r.Apart == "" && r.Mode != policy.RollupNone && r.Mode != policy.RollupOff
 }
 
 func (p *plan) route(domain string, from, to *sched.QueuePolicy) {

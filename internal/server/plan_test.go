@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-mta/sluice/internal/config"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/sink"
 )
 
 // wait puts mail for the domains into the queues of a binding, due in an hour.
@@ -98,6 +99,36 @@ name 0 under domain "idle.test": max_outbound_connections 5 -> 6 []`},
 		}
 		if p.Changed != (c.want != "") || p.Queues != 32 {
 			t.Errorf("changed %v, %d queues", p.Changed, p.Queues)
+		}
+	}
+}
+
+// TestPlanRoutes: domains that would be counted otherwise, the limits of their hosts, and the
+// connections that would then be too many.
+func TestPlanRoutes(t *testing.T) {
+	w := newWorld(t)
+	w.sink(sink.Options{Faults: []sink.Fault{{Kind: sink.StallDot, Share: 1}}})
+	s := w.start("")
+	defer s.Stop()
+	defer s.Hurry()
+	send(t, s, "m", "u@one.test", "u@two.test")
+	until(t, "two connections", func() bool { return backend{s}.Status().Queue.Connections == 2 })
+	w.queue(s, "default", 5) // whose hosts nobody has asked for
+	p := w.plan(s, "Rollup shared.rollup { mx = ( mx.* ) }\nDomain shared.rollup { max_outbound_connections = 1 }\nHost mx.test { max_outbound_connections = 1 }")
+	want := `domain 2 under domain "shared.rollup": max_outbound_connections 32 -> 1 [one.test two.test]
+host 1 under host "mx.test": max_outbound_connections unlimited -> 1 [mx.test]
+name 0 under rollup "shared.rollup":  - -> there []
+route "" -> "": 5, 5 unknown
+route "" -> "shared.rollup": 2, 0 unknown`
+	if got := planned(p); got != want {
+		t.Errorf("the plan is\n%s\nwant\n%s", got, want)
+	}
+	for i, want := range []admin.PlanDrain{
+		{Counter: "max_outbound_connections default/mx.test", Connections: 2, Limit: 1, Over: 1},
+		{Counter: "max_outbound_connections default/shared.rollup", Connections: 2, Limit: 1, Over: 1},
+	} {
+		if i >= len(p.Drains) || p.Drains[i] != want {
+			t.Errorf("drains %+v, want %+v", p.Drains, want)
 		}
 	}
 }

@@ -123,14 +123,14 @@ func (w *World) Hash() uint64 { return w.trace.sum }
 // Run lets virtual time pass.
 func (w *World) Run(d time.Duration) {
 	end := w.now + int64(d)
-	for w.failure == nil && len(w.agenda) > 0 && w.agenda[0].at <= end {
+	for w.failure == nil && len(w.agenda) > 0 && w.agenda[0].at <= max(end, w.now) {
 		e := heap.Pop(&w.agenda).(entry)
-		w.now = e.at
+		w.now = max(w.now, e.at) // what was to happen while the server was down happens when it is up again
 		if e.epoch == w.epoch || e.epoch == always {
 			e.do()
 		}
 	}
-	w.now = end
+	w.now = max(w.now, end)
 }
 
 // RunUntilQuiet lets time pass until nothing more is going to happen, d at most.

@@ -85,6 +85,12 @@ func (c *Client) TopQueues(order string, n int) ([]sched.QueueView, error) {
 	return p.Queues, err
 }
 
+// Top looks at what moves and what waits: n rows (at most 100) of each list, queues in the
+// order of TopQueues.
+func (c *Client) Top(order string, n int) (admin.Top, error) {
+	return get[admin.Top](c, "/v1/top", url.Values{"sort": {order}, "limit": {strconv.Itoa(n)}})
+}
+
 // Explain says why a queue, the queues of a domain or binding, what waits for a host or a
 // counter, or the parts of a message do not move.
 func (c *Client) Explain(subject string) (sched.Explained, error) {
