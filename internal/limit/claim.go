@@ -242,6 +242,17 @@ func (e *Engine) pickClaim(id CounterID, c *counter, l *line) uint32 {
 	return 0
 }
 
+// claimsFirst reports whether the waiter goes before all who wait at a throttle: it has a
+// claim, and no older claimant waits there. One that asks for fewer tokens does not go first
+// for that.
+func (e *Engine) claimsFirst(w WaiterID, id CounterID, l *line) bool {
+	if !e.hasClaim(w, id) {
+		return false
+	}
+	k := e.firstClaim(id, l)
+	return k == 0 || !e.older(e.tickets.at(k).waiter, w)
+}
+
 // firstClaim returns the ticket of the oldest claimant that waits at a throttle.
 func (e *Engine) firstClaim(id CounterID, l *line) uint32 {
 	k := l.claim

@@ -109,7 +109,7 @@ func (e *Engine) checkTolls(tolls []Toll, t Turn) (Blocker, bool) {
 			worst, at = Blocker{x.Throttle, Throttled, x.N}, r
 		case worst.Counter == 0 && e.keptFrom(th, t.Waiter):
 			worst = Blocker{x.Throttle, Throttled, x.N}
-		case worst.Counter == 0 && l.waiting > 0 && !e.hasClaim(t.Waiter, x.Throttle) && !e.hadTurn(t, x.Throttle):
+		case worst.Counter == 0 && l.waiting > 0 && !e.claimsFirst(t.Waiter, x.Throttle, l) && !e.hadTurn(t, x.Throttle):
 			worst = Blocker{x.Throttle, Throttled, x.N}
 		}
 	}
@@ -184,6 +184,14 @@ func (e *Engine) passToken(id CounterID, covered bool) {
 		x.hold = e.now + ns + 1
 	}
 	e.schedule(id)
+}
+
+// unhold: whoever was woken last by a throttle does not stand in for it elsewhere any more:
+// its token is free for the next one. It does nothing to a plain counter.
+func (e *Engine) unhold(id CounterID) {
+	if x := e.throttleOf(id); x != nil {
+		x.hold = 0
+	}
 }
 
 // Advance moves the clock on: throttles whose tokens came due enter the work list of

@@ -53,8 +53,12 @@ func (e *Engine) passes(w *waiter, t Turn, one CounterID) {
 	x.n, x.poor = 0, t.Poor
 	for _, p := range old.passed[:old.n] {
 		e.bookPass(p, old.poor, -1)
+		rep := w.claims == 0 && one != 0 && p.counter != one && e.covers(one, p.counter)
+		if p.rep && !rep {
+			e.unhold(p.counter)
+		}
 		if p.counter != one { // there it waits for room: a new turn
-			e.pass(x, p, t, w.claims == 0 && one != 0 && e.covers(one, p.counter))
+			e.pass(x, p, t, rep)
 		}
 	}
 	if on && !x.has(t.From) {
@@ -116,9 +120,7 @@ func (e *Engine) dropTurns(w *waiter, t Turn, paid bool) {
 		e.bookPass(p, x.poor, -1)
 	}
 	for _, p := range x.passed[:x.n] {
-		if th := e.throttleOf(p.counter); th != nil {
-			th.hold = 0 // nobody waits elsewhere for its token any more
-		}
+		e.unhold(p.counter)
 		e.push(p.counter)
 		e.collect(p.counter)
 	}

@@ -182,10 +182,9 @@ func (m *Machine) turnOver(c *conn) bool {
 func (m *Machine) retire(c *conn, q *queue) {
 	c.retiring = true
 	m.unpay(c)
-	if c.held == 0 && q.waitOn != 0 && c.metered() {
-		m.replace(c.queue) // it may stand in line for tokens that only this one lacked
-	} else {
-		m.touch(c.queue)
+	m.touch(c.queue)
+	if c.held == 0 {
+		m.lostIdle(c.queue)
 	}
 	m.limits.Busy(&c.permit)
 	m.limits.Leave(&c.permit)

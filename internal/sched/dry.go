@@ -141,5 +141,14 @@ func (m *Machine) park(q *queue, t limit.Turn) {
 	m.limits.Park(m.now, t, m.way, m.full...)
 	m.turn = 0
 	q.waitOn = m.limits.WaitsOn(t.Waiter)
-	q.thirsty = false
+	q.thirsty, q.parched = false, len(m.dry) > 0
+}
+
+// lostIdle: the queue has one idle connection fewer. It may stand in line for tokens that
+// only that one lacked, and with another one could go at once: it begins anew. A queue that
+// waits for other things keeps its place.
+func (m *Machine) lostIdle(h uint32) {
+	if m.queues.at(h).parched {
+		m.replace(h)
+	}
 }

@@ -48,7 +48,7 @@ func (m *Machine) throttleView(now int64, id limit.CounterID, since int64) Count
 	id = m.behind(now, id)
 	s, k, x := m.limits.State(id), m.limits.Key(id), m.meta[id].throttle
 	v := CounterView{
-		Option: k.Option, Key: k.String(), Waiters: s.Waiters, Kind: "throttle", Rate: rateText(x.Rate),
+		Option: k.Option, Key: k.String(), Waiters: s.Waiters, Claims: s.Claims, Kind: "throttle", Rate: rateText(x.Rate),
 		Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line, SinceAt: since,
 		Grants: m.meta[id].grants.perMinute(now) / 60, State: "has tokens",
 	}

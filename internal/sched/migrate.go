@@ -235,6 +235,7 @@ func (m *Machine) adopt(h, to uint32, a *routeAddr, n int32, turn limit.Turn) {
 		o.serving--
 	}
 	m.touch(was.queue)
+	m.lostIdle(was.queue)
 	if o.conns == 0 && o.waitOn != 0 {
 		m.replace(was.queue) // it holds nothing any more: a reserve is open to it
 	}

@@ -34,6 +34,7 @@ type queue struct {
 	dirty      bool
 	suspended  bool  // by an order about its tenant
 	thirsty    bool  // waits for tokens of open connections; that it could open more has not been looked at
+	parched    bool  // stands in line for tokens of open connections, perhaps among others
 	gated      bool  // waits for a gate
 	before     uint8 // which cause that is
 	leaning    bool  // nothing new can be opened: it leans on the connections it has, whose next event brings it on
@@ -183,7 +184,7 @@ func (m *Machine) unwait(h uint32) {
 
 // noteWait notes that the queue stands in no line any more.
 func (m *Machine) noteWait(q *queue) {
-	q.waitOn, q.thirsty = 0, false
+	q.waitOn, q.thirsty, q.parched = 0, false, false
 	if q.gated {
 		q.gated = false
 		q.epoch++

@@ -19,7 +19,7 @@ type CounterView struct {
 	SinceAt     int64   `json:"-"`               // ns of CLOCK_BOOTTIME; 0: it does not wait on this one
 	Kind        string  `json:"kind"`            // "limit" or "throttle"
 	Reserve     int     `json:"reserve,omitempty"`
-	Claims      int     `json:"claims,omitempty"`     // queues that have waited long elsewhere too; for the oldest a slot is kept
+	Claims      int     `json:"claims,omitempty"`     // queues that have waited long elsewhere too; for the oldest a slot, or a token, is kept
 	Rate        string  `json:"rate,omitempty"`       // of a throttle: "60 in 3s, 1 at once"
 	NextToken   string  `json:"next_token,omitempty"` // of a throttle: RFC 3339, when it admits one more; empty: now
 	NextTokenAt int64   `json:"-"`

@@ -166,9 +166,9 @@ func (w *World) checkWaiter(q *sched.QueueView) {
 	}
 }
 
-// tokenLate is how long a queue may go on waiting for a connection's token that has come,
-// beyond the time that one takes to come: so long one is kept for whoever was woken and
-// had to wait elsewhere.
+// tokenLate is how long a queue may go on waiting for a connection's token that has come;
+// longer only where one is kept for whoever has waited long, and stands now at another
+// throttle: for less than the next one takes to come.
 const tokenLate = 10 * time.Millisecond
 
 // checkThrottled: by the acts that the referee has seen, not every way that the mail has
@@ -181,7 +181,9 @@ func (w *World) checkThrottled(q *sched.QueueView, route []way) {
 			return // tokens are taken before the message is seen
 		}
 		for _, g := range at {
-			late = max(late, tokenLate+time.Duration(int64(g.per)/g.n))
+			if x, ok := w.m.ExplainCounter(w.now, g.key, 0); ok && x.Claims > 0 {
+				late = max(late, tokenLate+time.Duration(int64(g.per)/g.n))
+			}
 			now := w.now - w.begin - int64(late)
 			if y := w.referee.windows[g.key]; y != nil && y.rate == g.rate && y.ready(now) > now {
 				return
