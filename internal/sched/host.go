@@ -54,6 +54,7 @@ type host struct {
 	light      int64           // the least of it, which follows slowly while few sessions are open
 	idle       list            // open connections without a part that may take one
 	crowd      fifo[gatePlace] // queues that wait until fewer are
+	calls      int             // so many in the crowd are to be woken
 	waking     bool            // is in roomy
 	proven     bool            // connected to or delivered to since it was learned or an address of it failed
 }

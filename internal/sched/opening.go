@@ -82,7 +82,8 @@ func (m *Machine) proves(host uint32) {
 
 // wakeCrowd looks at those who wait at a host, if there is room now.
 func (m *Machine) wakeCrowd(host uint32) {
-	if x := m.hosts.at(host); x.crowd.len() > 0 && !x.waking {
+	x := m.hosts.at(host)
+	if x.calls = x.crowd.len(); x.calls > 0 && !x.waking {
 		x.waking = true
 		m.roomy.push(host)
 	}
@@ -169,11 +170,12 @@ func (m *Machine) nextRoomy() bool {
 		return false
 	}
 	x := m.hosts.at(*m.roomy.front())
-	if x.crowd.len() == 0 || x.crowded() {
+	if x.crowd.len() == 0 || x.calls == 0 || x.crowded() {
 		x.waking = false
 		m.roomy.pop()
 		return true
 	}
+	x.calls-- // who comes back to the line, because an equal is being probed, is not called again
 	if q, _ := x.crowd.pop(); m.waitsHere(q) {
 		m.unwait(q.queue)
 		m.kick(q.queue, 0)
