@@ -39,7 +39,7 @@ func TestHeldOnlyWhileSomebodyStandsIn(t *testing.T) {
 				t.Fatalf("%d is woken at %d", w, from)
 			}
 			end(e, path, tolls, slow, Turn{Waiter: 1, From: from})
-			if w, from, ok = e.Next(); !ok || from != rate {
+			if _, from, ok = e.Next(); !ok || from != rate {
 				t.Fatalf("nobody is woken though the token is free: held until %d", e.throttleOf(rate).hold)
 			}
 			if err := e.Verify(nil); err != nil {
