@@ -111,7 +111,7 @@ func (m *Machine) usable(c *Candidate, from, domain string) bool {
 // it can, or nobody else may.
 func (m *Machine) heirs(l *lane, p *part) []Candidate {
 	b := &m.names.bindings[l.key.binding]
-	if l.others == nil || !l.suspended && !b.gone && (b.gate == 0 || m.gates.at(b.gate).level == 0 || !m.gates.at(b.gate).address) {
+	if p.moves >= maxMoves || l.others == nil || !l.suspended && !b.gone && (b.gate == 0 || m.gates.at(b.gate).level == 0 || !m.gates.at(b.gate).address) {
 		return nil
 	}
 	all := l.others.plain
@@ -127,6 +127,11 @@ func (m *Machine) heirs(l *lane, p *part) []Candidate {
 	}
 	return m.able
 }
+
+// maxMoves is how often a part goes from binding to binding without having been on a
+// connection. Where none can send, for a reason that shows only when the domain's hosts
+// are known (a suspended rollup), it comes to rest.
+const maxMoves = 4
 
 // sweepFor is what is to be done with all parts.
 type sweepFor uint8
@@ -199,6 +204,7 @@ func (m *Machine) movePart(h uint32, to []Candidate, grouped bool) {
 	lane := m.laneFor(c.Binding, domain, c.Policy, c.Generation)
 	p.queue = m.queueFor(lane, old.tenant)
 	p.rebound, p.grouped = true, grouped
+	p.moves++
 	m.enter(h, false)
 	rcpt := m.recipients(p)
 	states := make([]mail.RecipientState, len(rcpt))

@@ -197,7 +197,7 @@ func (m *Machine) give(h, part uint32) {
 	p := m.parts.at(part)
 	q := m.queues.at(p.queue)
 	m.takeReady(q, part)
-	p.state, p.conn = partFlying, h
+	p.state, p.conn, p.moves = partFlying, h, 0
 	if q.flying++; q.ready.n == 0 && q.cause != noCause {
 		m.touch(p.queue) // it wants no connection any more
 	}

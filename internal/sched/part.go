@@ -37,9 +37,10 @@ type part struct {
 	first, n   uint16 // the first run
 	attempts   uint16
 	state      partState
-	owed       bool // recovered: it does not expire before one attempt, if that can be had (S5)
-	grouped    bool // its binding was chosen from a group: others of that may take over
-	rebound    bool // its binding is not the one it was accepted with, or may not be
+	owed       bool  // recovered: it does not expire before one attempt, if that can be had (S5)
+	grouped    bool  // its binding was chosen from a group: others of that may take over
+	rebound    bool  // its binding is not the one it was accepted with, or may not be
+	moves      uint8 // from binding to binding since it was on a connection
 }
 
 // run is consecutive recipients of a part that is not contiguous.
