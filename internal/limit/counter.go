@@ -146,7 +146,11 @@ func (e *Engine) covers(wide, id CounterID) bool {
 		return false
 	}
 	a, b := &e.names.heads.at(w.head).head, &e.names.heads.at(c.head).head
-	if a.binding != "" && a.binding != b.binding || a.group != "" && a.group != b.group || a.stanza != "" && a.stanza != b.stanza {
+	if a.binding != "" && a.binding != b.binding || a.group != "" && a.group != b.group {
+		return false
+	}
+	// Of two options in one stanza another stanza may set one alone, for some of its names.
+	if a.stanza != "" && (a.stanza != b.stanza || a.option != b.option) {
 		return false
 	}
 	if w.tail == 0 || w.tail == c.tail {

@@ -101,3 +101,42 @@ func TestAwayGainsNothing(t *testing.T) {
 		t.Errorf("of 20 turns the tenant that came back has %d, not half", second)
 	}
 }
+
+// TestTwoOptionsOfAStanza: what counts on one option of a stanza need not count on another
+// one: who waits for that does not stand in for the line of the first.
+func TestTwoOptionsOfAStanza(t *testing.T) {
+	e := New()
+	first, _ := e.Counter(Key{Option: "scope", Stanza: "re"}, 2, 0)
+	second, _ := e.Counter(Key{Option: "cluster", Stanza: "re"}, 1, 0)
+	var p [3]Permit
+	for i, path := range [][]CounterID{{first, second}, {first}} {
+		if b, ok := e.Acquire(0, &p[i], path, nil, Turn{}); !ok {
+			t.Fatalf("%s blocks", e.Key(b.Counter))
+		}
+	}
+	both, one := []CounterID{first, second}, []CounterID{first}
+	b, _ := e.Check(0, both, nil, Turn{Waiter: 1})
+	e.Park(0, Turn{Waiter: 1}, both, b)
+	b, _ = e.Check(0, one, nil, Turn{Waiter: 2})
+	e.Park(0, Turn{Waiter: 2}, one, b)
+	e.Return(&p[1])
+	served := false
+	for {
+		w, from, ok := e.Next()
+		if !ok {
+			break
+		}
+		turn := Turn{Waiter: w, From: from}
+		path := both
+		if w == 2 {
+			path = one
+		}
+		b, ok := e.Acquire(0, &p[2], path, nil, turn)
+		if served = served || ok && w == 2; !ok {
+			e.Park(0, turn, path, b)
+		}
+	}
+	if !served {
+		t.Error("a slot that the one who waits elsewhere cannot use is kept from the next one")
+	}
+}

@@ -44,6 +44,13 @@ func run(ctx context.Context, list, page, only string, workers int, limit time.D
 	if err != nil {
 		return err
 	}
+	var stale []error // all that are out of date are named before anything is run
+	for _, g := range guards {
+		stale = append(stale, g.fits("."))
+	}
+	if err := errors.Join(stale...); err != nil {
+		return err
+	}
 	if only != "" {
 		match, err := regexp.Compile(only)
 		if err != nil {
@@ -51,13 +58,6 @@ func run(ctx context.Context, list, page, only string, workers int, limit time.D
 		}
 		guards = slices.DeleteFunc(guards, func(g *guard) bool { return !match.MatchString(g.name) })
 		page = ""
-	}
-	var stale []error // all that are out of date are named before anything is run
-	for _, g := range guards {
-		stale = append(stale, g.fits("."))
-	}
-	if err := errors.Join(stale...); err != nil {
-		return err
 	}
 	todo := make(chan *guard)
 	go func() {
