@@ -239,7 +239,7 @@ func report(guards []*guard, page string) error {
 			red++
 		}
 	}
-	sum := fmt.Sprintf("%d of %d guards are missed by the tests when they are taken away.", red, len(guards))
+	sum := fmt.Sprintf("For %d of %d guards the tests go red when they are taken away.", red, len(guards))
 	fmt.Println(sum)
 	if page != "" {
 		var b strings.Builder
