@@ -132,8 +132,8 @@ func (m *Machine) checkCauses() error {
 			return fmt.Errorf("cause %q counts %d who name it; they are %d", x.label, x.refs, refs[c])
 		}
 	}
-	for id := range m.meta {
-		if c := m.meta[id].cause; c != noCause && refs[c] == 0 {
+	for id := range m.sources.metas.next {
+		if c := m.useOf(limit.CounterID(id)).cause; c != noCause && refs[c] == 0 {
 			return fmt.Errorf("counter %d names a cause that is gone", id)
 		}
 	}

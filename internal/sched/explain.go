@@ -153,14 +153,14 @@ func (m *Machine) policyPath(now int64, l *lane) []CounterView {
 
 // counterView shows a counter, without regard to who asks.
 func (m *Machine) counterView(now int64, id limit.CounterID, since int64) CounterView {
-	if m.meta[id].throttle != nil {
+	if m.isThrottle(id) {
 		return m.throttleView(now, id, since)
 	}
-	s, k, x := m.limits.State(id), m.limits.Key(id), m.meta[id].limit
+	s, k, x := m.limits.State(id), m.limits.Key(id), m.sourceOf(id).limit
 	return CounterView{
 		Option: k.Option, Key: k.String(), Use: s.Used, Limit: s.Limit, Waiters: s.Waiters, Reserve: s.Reserve, Claims: s.Claims,
 		Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line, SinceAt: since,
-		Kind: "limit", Grants: m.meta[id].grants.perMinute(now) / 60, State: counterState(&s),
+		Kind: "limit", Grants: m.useOf(id).grants.perMinute(now) / 60, State: counterState(&s),
 	}
 }
 
@@ -259,7 +259,7 @@ func (m *Machine) estimate(now int64, h uint32, next int64) *Estimate {
 	case q.cause == noCause:
 		return nil
 	case q.waitOn != 0 && !m.held && !m.stopping:
-		if m.meta[q.waitOn].throttle != nil {
+		if m.isThrottle(q.waitOn) {
 			return m.tokenEstimate(now, h, q)
 		}
 		return m.counterEstimate(now, h, q.waitOn)
@@ -274,7 +274,7 @@ func (m *Machine) estimate(now int64, h uint32, next int64) *Estimate {
 }
 
 func (m *Machine) counterEstimate(now int64, h uint32, id limit.CounterID) *Estimate {
-	rate := m.meta[id].grants.perMinute(now) / 60
+	rate := m.useOf(id).grants.perMinute(now) / 60
 	if rate <= 0 {
 		return nil
 	}

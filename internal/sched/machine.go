@@ -38,10 +38,10 @@ type Machine struct {
 
 	observe func(Waited)
 
-	wheel  wheel
-	limits *limit.Engine
-	meta   []counterMeta // by CounterID
-	open   limit.CounterID
+	wheel   wheel
+	limits  *limit.Engine
+	sources sources
+	open    limit.CounterID
 
 	names    names
 	messages slab[message]
@@ -117,7 +117,7 @@ func New(cfg Config) *Machine {
 	m := &Machine{
 		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants, observe: cfg.Observe,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
-		limits: limit.New(), names: newNames(),
+		limits: limit.New(), sources: newSources(), names: newNames(),
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
 		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}

@@ -10,15 +10,6 @@ import (
 // openFilesOption names the counter that keeps connections within the open-file limit.
 const openFilesOption = "open_files"
 
-// counterMeta is what the machine knows of a counter beside its engine.
-type counterMeta struct {
-	limit      *policy.Limit    // that set its ceiling
-	throttle   *policy.Throttle // that set its rate; nil: it counts connections that are open
-	generation uint64
-	cause      uint32 // that it blocks (wait.go), if anybody has waited on it
-	grants     meter  // of connections, or of tokens
-}
-
 // keyOf is the key of the counter that a limit counts on.
 func keyOf(x *policy.Limit, l laneText, host string, p *placeKey) limit.Key {
 	k := limit.Key{Option: x.Option}
@@ -101,15 +92,12 @@ func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own
 // sets its ceiling.
 func (m *Machine) counter(x *policy.Limit, k limit.Key, generation uint64) limit.CounterID {
 	id, fresh := m.limits.Counter(k, x.Max, x.Reserve)
-	for int(id) >= len(m.meta) {
-		m.meta = append(m.meta, counterMeta{})
-	}
-	c := &m.meta[id]
+	by := sourceKey{limit: x, generation: generation}
 	switch {
 	case fresh:
-		*c = counterMeta{limit: x, generation: generation}
-	case generation > c.generation:
-		c.limit, c.generation = x, generation
+		m.setSource(id, by, true)
+	case generation > m.sourceOf(id).generation:
+		m.setSource(id, by, false)
 		if s := m.limits.State(id); s.Limit != x.Max || s.Reserve != x.Reserve {
 			m.limits.SetLimit(id, x.Max, x.Reserve)
 		}
@@ -126,7 +114,7 @@ func (m *Machine) label(id limit.CounterID) string {
 // granted counts a connection on the counters of its path.
 func (m *Machine) granted(path []limit.CounterID) {
 	for _, id := range path {
-		m.meta[id].grants.add(m.now, 1)
+		m.needUse(id).grants.add(m.now, 1)
 	}
 }
 
@@ -145,6 +133,6 @@ func (m *Machine) openFiles() {
 		m.open = m.counter(x, limit.Key{Option: openFilesOption}, m.generation)
 		return
 	}
-	m.meta[m.open].limit, m.meta[m.open].generation = x, m.generation
+	m.setSource(m.open, sourceKey{limit: x, generation: m.generation}, false)
 	m.limits.SetLimit(m.open, most, 0)
 }

@@ -152,7 +152,7 @@ func (m *Machine) stuck(l *lane) bool {
 // throttle whose turn the queue has; what is left of the turn is returned.
 func (m *Machine) handOut(h uint32, q *queue, l *lane, from limit.CounterID) limit.CounterID {
 	m.dry, m.handing, m.turn = m.dry[:0], h, 0
-	tokens := from != 0 && m.meta[from].throttle != nil
+	tokens := from != 0 && m.isThrottle(from)
 	if tokens {
 		m.turn = from
 	}

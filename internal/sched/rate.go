@@ -69,25 +69,17 @@ func rateOf(r policy.Rate) limit.Rate {
 // what it owes it keeps.
 func (m *Machine) throttle(x *policy.Throttle, k limit.Key, generation uint64) limit.CounterID {
 	id, fresh := m.limits.Throttle(k, rateOf(x.Rate))
-	for int(id) >= len(m.meta) {
-		m.meta = append(m.meta, counterMeta{})
-	}
-	c := &m.meta[id]
+	by := sourceKey{throttle: x, generation: generation}
 	switch {
 	case fresh:
-		*c = counterMeta{limit: asLimit(x), throttle: x, generation: generation}
-	case generation > c.generation:
-		c.limit, c.throttle, c.generation = asLimit(x), x, generation
+		m.setSource(id, by, true)
+	case generation > m.sourceOf(id).generation:
+		m.setSource(id, by, false)
 		if m.limits.State(id).Rate != rateOf(x.Rate) {
 			m.limits.SetRate(m.now, id, rateOf(x.Rate))
 		}
 	}
 	return id
-}
-
-// asLimit is the name and origin of a throttle, in the form of those of counters.
-func asLimit(x *policy.Throttle) *policy.Limit {
-	return &policy.Limit{Option: x.Option, By: x.By, Origin: x.Origin}
 }
 
 // slow slows the throttle of a key down at once if the new configuration has it slower.
@@ -99,8 +91,7 @@ func (m *Machine) slow(x *policy.Throttle, k limit.Key, generation uint64) {
 		}
 		old, r := m.limits.State(id).Rate, rateOf(x.Rate)
 		if old.N == 0 || perSecond(r) < perSecond(old) || r.Burst < old.Burst {
-			c := &m.meta[id]
-			c.limit, c.throttle, c.generation = asLimit(x), x, generation
+			m.setSource(id, sourceKey{throttle: x, generation: generation}, false)
 			m.limits.SetRate(m.now, id, r)
 		}
 	}
@@ -268,7 +259,7 @@ func (m *Machine) grantTolls(fares []fare, paid, n int32) []limit.Toll {
 
 func (m *Machine) grantedTolls(tolls []limit.Toll) {
 	for _, x := range tolls {
-		m.meta[x.Throttle].grants.add(m.now, uint32(x.N))
+		m.needUse(x.Throttle).grants.add(m.now, uint32(x.N))
 	}
 }
 

@@ -72,7 +72,7 @@ func (m *Machine) lower(x *policy.Limit, k limit.Key, generation uint64) {
 		return
 	}
 	if s := m.limits.State(id); x.Max+x.Reserve < s.Limit+s.Reserve {
-		m.meta[id].limit, m.meta[id].generation = x, generation
+		m.setSource(id, sourceKey{limit: x, generation: generation}, false)
 		m.limits.SetLimit(id, x.Max, x.Reserve)
 	}
 }

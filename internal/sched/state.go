@@ -25,7 +25,7 @@ func (m *Machine) state(now int64, h uint32) (string, int64) {
 		return "held back: outcomes cannot be written to the spool", 0
 	case m.held:
 		return "held back: accounting or the spool does not keep up", 0
-	case q.waitOn != 0 && m.meta[q.waitOn].throttle != nil:
+	case q.waitOn != 0 && m.isThrottle(q.waitOn):
 		return m.tokenState(now, q)
 	case q.waitOn != 0:
 		c := m.limits.State(q.waitOn)

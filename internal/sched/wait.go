@@ -87,7 +87,7 @@ func (m *Machine) counterCause(id limit.CounterID) uint32 {
 			id = twin
 		}
 	}
-	x := &m.meta[id]
+	x := m.needUse(id)
 	if x.cause == noCause {
 		x.cause = m.causes.alloc()
 		*m.causes.at(x.cause) = cause{label: m.label(id), counter: id, tally: m.tallyFor(m.limits.Key(id).Option)}
@@ -102,8 +102,8 @@ func (m *Machine) releaseCause(c uint32) {
 	if x.refs--; x.refs > 0 {
 		return
 	}
-	if y := &m.meta[x.counter]; y.cause == c {
-		y.cause = noCause
+	if m.useOf(x.counter).cause == c {
+		m.needUse(x.counter).cause = noCause
 	}
 	*x = cause{}
 	m.causes.release(c)
