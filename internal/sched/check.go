@@ -76,6 +76,9 @@ func (m *Machine) checkConns() error {
 			return fmt.Errorf("queue %d counts %d connections, %d serving, %d parts on them; they are %d, %d, %d", h, q.conns, q.serving, q.flying, conns[h], serving[h], flying[h])
 		}
 	}
+	if noConns != (served{}) {
+		return fmt.Errorf("queues without connections have some: %+v", noConns)
+	}
 	for h := uint32(1); h < m.hosts.next; h++ {
 		if p := m.hosts.at(h); p.opening != opening[h] || p.calling != calling[h] {
 			return fmt.Errorf("host %v counts %d connections on their way of %d not answered; they are %d of %d", p.key, p.opening, p.calling, opening[h], calling[h])

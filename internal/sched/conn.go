@@ -348,7 +348,7 @@ func (m *Machine) closed(ev *Closed) {
 	m.ended(h, c, ev.Class, ev.Reply)
 	m.limits.Return(&c.permit)
 	m.releaseFares(c.fares)
-	q.conns--
+	m.loses(q)
 	x := m.hosts.at(c.host)
 	if c.opened {
 		x.open--
@@ -380,7 +380,7 @@ func (m *Machine) count(h uint32, c *conn, by int) {
 	}
 	l.conns += int32(by)
 	m.names.bindings[l.key.binding].conns += by
-	m.names.domains.at(l.key.domain).conns += by
+	m.connsTo(l.key.domain, by)
 	m.hosts.at(c.host).conns += by
 	m.places.at(c.place).conns += by
 	m.useHost(c.host, by)

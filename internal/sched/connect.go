@@ -179,8 +179,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	if c.tls == TLSIfAvailable && p.noTLS > m.now {
 		c.tls = TLSNo
 	}
-	q.conns++
-	q.serving++
+	m.gains(q)
 	m.count(ch, c, 1)
 	m.doubt(q.lane, c)
 	if p.failed != 0 { // nobody has been there since it failed: this one probes

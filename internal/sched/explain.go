@@ -46,8 +46,8 @@ func (m *Machine) explain(now int64, h uint32) Explanation {
 		x.WaitingOn = &c
 	}
 	x.Estimate = m.estimate(now, h, x.NextAt)
-	if q.last != nil {
-		x.LastReply = q.last.String()
+	if q.waits != nil && q.waits.last != nil {
+		x.LastReply = q.waits.last.String()
 	}
 	return x
 }

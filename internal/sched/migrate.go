@@ -227,13 +227,12 @@ func (m *Machine) adopt(h, to uint32, a *routeAddr, n int32, turn limit.Turn) {
 	m.doubt(q.lane, c)
 	c.retiring, c.spent = false, false
 	c.served, c.turn = 0, m.now
-	q.conns++
-	q.serving++
+	m.gains(q)
 	o := m.queues.at(was.queue)
-	o.conns--
 	if !was.retiring {
 		o.serving--
 	}
+	m.loses(o)
 	m.touch(was.queue)
 	m.lostIdle(was.queue)
 	if o.conns == 0 && o.waitOn != 0 {

@@ -78,10 +78,7 @@ func (m *Machine) lower(x *policy.Limit, k limit.Key, generation uint64) {
 }
 
 func (m *Machine) findLane(b, d string) (uint32, bool) {
-	bh, ok1 := m.names.bindingOf[b]
-	dh, ok2 := m.names.domainOf[d]
-	h, ok := m.laneTo(laneKey{bh, dh})
-	return h, ok && ok1 && ok2
+	return m.laneTo(laneKey{m.names.bindingOf[b], m.findDomain(d)})
 }
 
 func (m *Machine) findHost(b, name string) (uint32, bool) {

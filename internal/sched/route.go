@@ -93,10 +93,8 @@ const (
 )
 
 func (m *Machine) resolved(ev *Resolved) {
-	b, okb := m.names.bindingOf[ev.Binding]
-	d, okd := m.names.domainOf[ev.Domain]
-	h, ok := m.laneTo(laneKey{b, d})
-	if !okb || !okd || !ok {
+	h, ok := m.findLane(ev.Binding, ev.Domain)
+	if !ok {
 		return // its mail is gone meanwhile
 	}
 	l := m.lanes.at(h)

@@ -15,7 +15,7 @@ import (
 // no connection counts nowhere and none is opened into room that is not there (S11).
 
 // routingOf is the routing domain of a lane by name.
-func (m *Machine) routingOf(l *lane) string { return m.names.domains.at(l.routing).name }
+func (m *Machine) routingOf(l *lane) string { return m.domainText(l.routing) }
 
 // setRouting gives a lane its routing domain (empty: the gateway of its policy, or its
 // own domain) and reports whether it is another than before. The caller sees to the
@@ -26,16 +26,24 @@ func (m *Machine) setRouting(h uint32, name string) bool {
 		name = l.policy.Gateway
 	}
 	own, old := l.key.domain, l.routing
-	if name == "" || name == m.names.domains.at(own).name {
-		name = m.names.domains.at(own).name
+	now := own
+	if name != "" && name != m.domainText(own) {
+		now = m.useDomain(name)
 	}
-	if old != 0 && m.names.domains.at(old).name == name {
+	if now == old {
+		if now != own {
+			m.dropDomain(now)
+		}
 		return false
 	}
-	now := m.domain(name)
 	l.routing = now
 	if now != own {
-		m.underList(&m.names.domains.at(now).under).push(h)
+		under := m.names.under[now]
+		if under == nil {
+			under = &list{}
+			m.names.under[now] = under
+		}
+		m.underList(under).push(h)
 	}
 	if old != 0 && old != own {
 		m.leaveRouting(h, old)
@@ -47,19 +55,11 @@ func (m *Machine) setRouting(h uint32, name string) bool {
 
 // leaveRouting takes a lane from under a domain that is not its own.
 func (m *Machine) leaveRouting(h, domain uint32) {
-	m.underList(&m.names.domains.at(domain).under).remove(h)
-	m.dropDomain(domain)
-}
-
-// dropDomain forgets a name that nothing is queued for or counted under.
-func (m *Machine) dropDomain(h uint32) {
-	d := m.names.domains.at(h)
-	if d.lanes.n > 0 || d.under.n > 0 {
-		return
+	under := m.names.under[domain]
+	if m.underList(under).remove(h); under.n == 0 {
+		delete(m.names.under, domain)
 	}
-	delete(m.names.domainOf, d.name)
-	*d = domain{}
-	m.names.domains.release(h)
+	m.dropDomain(domain)
 }
 
 // reroute takes over the routing domain of an answer and what holds under it.

@@ -183,10 +183,7 @@ func (m *Machine) endWait(h uint32, q *queue) {
 	t.ticks += m.now>>tickBits - q.since>>tickBits
 	m.tell(c, q.since)
 	if m.now > q.since {
-		if q.waits == nil {
-			q.waits = &waits{}
-		}
-		m.addWait(q.waits, c, q.since, m.now)
+		m.addWait(q.history(), c, q.since, m.now)
 		m.age(h, q)
 	}
 	q.cause, q.since = noCause, 0
@@ -212,10 +209,19 @@ const (
 	minuteNever = -historyLen
 )
 
-// waits is the history of a queue: its waiting time by cause.
+// waits is the history of a queue: its waiting time by cause, and what a receiver said last.
 type waits struct {
 	by    []waited
+	last  *mail.Reply
 	aging bool // its buckets are going to be dropped ten minutes after the last wait
+}
+
+// history is the queue's, to be written.
+func (q *queue) history() *waits {
+	if q.waits == nil {
+		q.waits = &waits{}
+	}
+	return q.waits
 }
 
 // waited is one cause in it. The buckets of the last ten minutes are there while there
