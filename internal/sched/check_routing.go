@@ -41,8 +41,8 @@ func (m *Machine) checkRouting() error {
 				return fmt.Errorf("lane %d lists connection %d of lane %d", h, c, m.conns.at(c).lane)
 			}
 		}
-		if n != open[h] || n != int(l.conns) {
-			return fmt.Errorf("lane %d lists %d connections and counts %d; they are %d", h, n, l.conns, open[h])
+		if n != open[h] || n != int(l.open.n) {
+			return fmt.Errorf("lane %d lists %d connections and counts %d; they are %d", h, n, l.open.n, open[h])
 		}
 		if l.routing != l.key.domain {
 			under[l.routing]++

@@ -373,12 +373,12 @@ func (m *Machine) closed(ev *Closed) {
 func (m *Machine) count(h uint32, c *conn, by int) {
 	l := m.lanes.at(c.lane)
 	if by > 0 {
-		m.openList(&l.open).push(h)
+		m.openList(&m.needMore(l).open).push(h)
 	} else {
 		m.openList(&l.open).remove(h)
 		m.noDoubt(l, c)
+		m.tidy(l)
 	}
-	l.conns += int32(by)
 	m.names.bindings[l.key.binding].conns += by
 	m.connsTo(l.key.domain, by)
 	m.hosts.at(c.host).conns += by

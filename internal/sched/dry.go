@@ -108,7 +108,7 @@ func (m *Machine) thirst(h uint32) {
 	}
 	w := limit.WaiterID(h)
 	m.limits.Cancel(w) // nothing is held back for it: it will open nothing by these tokens
-	m.full, m.way = m.full[:0], nil
+	m.full, m.way = m.full[:0], m.way[:0]
 	m.park(q, limit.Turn{Waiter: w, Tenant: q.tenant, Poor: q.conns == 0})
 	q.thirsty = true
 }

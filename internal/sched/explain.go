@@ -67,7 +67,7 @@ func (m *Machine) queueName(q *queue) string {
 // addresses of the best hosts that have not all failed, or, without a route, those that
 // its policy names.
 func (m *Machine) pathView(now int64, q *queue, l *lane) []CounterView {
-	if l.route == nil || len(l.route.addrs) == 0 {
+	if len(l.route.addrs) == 0 {
 		return m.policyPath(now, l)
 	}
 	var seen [64]limit.CounterID
@@ -86,11 +86,12 @@ func (m *Machine) pathView(now int64, q *queue, l *lane) []CounterView {
 	from, to := m.bestAddrs(now, l)
 	for i := from; i < to; i++ {
 		a := &l.route.addrs[i]
-		add(a.path[:a.own])
+		add(m.pathOf(l, a)[:a.own])
 	}
 	if from < to {
-		add(l.route.addrs[from].path)
-		out = m.fareViews(now, q, l.route.addrs[from].fares, out)
+		a := &l.route.addrs[from]
+		add(m.pathOf(l, a))
+		out = m.fareViews(now, q, m.faresOf(l, a), out)
 	}
 	return out
 }
@@ -290,7 +291,7 @@ func (m *Machine) counterEstimate(now int64, h uint32, id limit.CounterID) *Esti
 // firstRetry is when the first failed address of a route is tried again.
 func (m *Machine) firstRetry(l *lane) int64 {
 	at := neverTime
-	if l.route == nil || l.route.class != mail.ClassDelivered {
+	if l.route.class != mail.ClassDelivered || !l.route.begun {
 		return at
 	}
 	for i := range l.route.hosts {

@@ -60,6 +60,11 @@ type Machine struct {
 	queueOf   map[queueKey]uint32
 	places    slab[place] // addresses of hosts
 	placeOf   map[placeKey]uint32
+	siteOf    map[siteKey]*site
+	termsBy   map[*policy.Queue]*terms // those of the newest configuration
+	reloads   uint32
+	rests     slab[ownRest]
+	mores     slab[laneMore]
 	hosts     slab[host] // hosts as seen from a binding
 	hostOf    map[hostKey]uint32
 	conns     slab[conn]
@@ -97,13 +102,15 @@ type Machine struct {
 	held        bool // hand-outs are held back by sick or by the backlog
 
 	// What choose found last.
-	cand   []choice
-	full   []limit.Blocker   // of hosts that are full
-	way    []limit.CounterID // path of the first address that is blocked
-	tolls  []limit.Toll
-	shut   []uint32 // gates of hosts that are busy
-	missed []uint32 // addresses that have failed
-	crowds []uint32 // hosts to which enough connections are being opened
+	cand     []choice
+	full     []limit.Blocker   // of hosts that are full
+	way      []limit.CounterID // path of the first address that is blocked
+	tolls    []limit.Toll
+	pathRoom []limit.CounterID // what pathOf and faresOf returned last
+	fareRoom []fare
+	shut     []uint32 // gates of hosts that are busy
+	missed   []uint32 // addresses that have failed
+	crowds   []uint32 // hosts to which enough connections are being opened
 
 	// While a queue is looked at.
 	turn    limit.CounterID // the throttle whose turn it has
@@ -121,7 +128,7 @@ func New(cfg Config) *Machine {
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), sources: newSources(), names: newNames(),
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, queueOf: map[queueKey]uint32{},
-		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
+		siteOf: map[siteKey]*site{}, termsBy: map[*policy.Queue]*terms{}, placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
 	}
 	m.messageAt = func(h uint32) (prev, next *uint32) { x := m.messages.at(h); return &x.prev, &x.next }
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }

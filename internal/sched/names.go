@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
 )
 
@@ -96,24 +97,64 @@ type (
 )
 
 // lane is a binding's way to a domain: what the queues of all tenants on it share.
-// It lives while it has queues.
+// It lives while it has queues. There may be a million of them, so what lanes have in
+// common, or have at times, lies apart.
 type lane struct {
-	policy     *policy.Queue
-	generation uint64
-	route      *laneRoute // nil until asked for
-	key        laneKey
-	queues     list
-	routing    uint32 // the domain whose name its connections are counted under
-	uprev      uint32 // of those under that name
-	unext      uint32
-	open       list   // its connections
-	doubtful   int32  // of these, opened by an answer that had run out
-	timer      uint32 // a pause of resolving is over
-	service    int64  // ns that a message takes, a running mean; 0: not known yet
-	conns      int32
-	suspended  bool     // by an operator or the configuration
-	listed     [2]int32 // parts in its queues: those that named the binding, those that came by the group
-	others     *others
+	*terms    // its policy
+	*laneMore // noMore while there is nothing in it
+	route     laneRoute
+	key       laneKey
+	queues    list
+	listed    [2]int32        // parts in its queues: those that named the binding, those that came by the group
+	routing   uint32          // the domain whose name its connections are counted under
+	own       limit.CounterID // its own counters at its site: the first, and
+	ownRest   uint32          // the others
+	suspended bool            // by an operator or the configuration
+}
+
+// laneMore is what a lane has while it has connections, or is counted under another name, or
+// is in trouble, or under a rate.
+type laneMore struct {
+	open     list // its connections
+	others   *others
+	said     *mail.Reply // why there is no route
+	asked    uint64      // generation under which Resolve was emitted, while it is asking
+	service  int64       // ns that a message takes, a running mean, where rates ask for it; 0: not known yet
+	doubtful int32       // connections opened by an answer that had run out
+	trouble  int32       // answers in a row without a resolver
+	timer    uint32      // a pause of resolving is over
+	uprev    uint32      // among those under one routing domain
+	unext    uint32
+	under    bool   // it is one of them
+	handle   uint32 // in its slab
+}
+
+// noMore is never written.
+var noMore laneMore
+
+// needMore is the lane's, to be written.
+func (m *Machine) needMore(l *lane) *laneMore {
+	if l.laneMore == &noMore {
+		h := m.mores.alloc()
+		l.laneMore = m.mores.at(h)
+		*l.laneMore = laneMore{handle: h}
+	}
+	return l.laneMore
+}
+
+// tidy gives back what a lane does not need any more.
+func (m *Machine) tidy(l *lane) {
+	x := l.laneMore
+	if x == &noMore {
+		return
+	}
+	if l.route.pace == 0 {
+		x.service = 0
+	}
+	if *x == (laneMore{handle: x.handle}) {
+		m.mores.release(x.handle)
+		l.laneMore = &noMore
+	}
 }
 
 func (m *Machine) laneNames(l *lane) (binding, domain string) {
@@ -128,7 +169,7 @@ func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint3
 	if !ok {
 		key.domain = m.useDomain(d)
 		h = m.lanes.alloc()
-		*m.lanes.at(h) = lane{key: key, policy: p, generation: generation}
+		*m.lanes.at(h) = lane{key: key, terms: m.termsOf(p, generation), laneMore: &noMore, route: laneRoute{site: &noSite}}
 		m.laneIndex.Insert(key.hash(), h)
 		m.setGroup(key.binding, p)
 		m.setRouting(h, "")
@@ -172,13 +213,18 @@ func (m *Machine) dropQueue(h uint32) {
 	if l.queues.n > 0 {
 		return
 	}
-	m.dropRoute(l)
+	own, s := m.takeOwn(l), l.route.site
+	m.releaseOwn(own)
+	m.leaveSite(s)
 	m.wheel.cancel(&l.timer)
 	if l.routing != l.key.domain {
 		m.leaveRouting(lh, l.routing)
 	}
 	m.laneIndex.Remove(lh)
 	m.dropDomain(l.key.domain)
-	*l = lane{}
+	if l.laneMore != &noMore {
+		m.mores.release(l.handle)
+	}
+	*l = lane{terms: &noTerms, laneMore: &noMore, route: laneRoute{site: &noSite}}
 	m.lanes.release(lh)
 }

@@ -126,7 +126,7 @@ func star(s string) string {
 
 // forgetFailures has the hosts of a lane, and where its mail goes, tried anew.
 func (m *Machine) forgetFailures(l *lane) {
-	if r := l.route; r != nil {
+	if r := &l.route; r.begun {
 		for i := range r.addrs {
 			p := m.places.at(r.addrs[i].place)
 			p.failed, p.tlsFailed = 0, 0
@@ -136,6 +136,7 @@ func (m *Machine) forgetFailures(l *lane) {
 		}
 	}
 	m.wheel.cancel(&l.timer)
+	m.tidy(l)
 	m.touchLane(l)
 }
 

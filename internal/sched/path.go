@@ -45,18 +45,27 @@ func (m *Machine) laneText(l *lane) laneText {
 const byHost = policy.ByHost | policy.ByAddress
 
 // path is the counters of a connection from a lane to an address of a host, most
-// specific first; own of them are the host's. Each is referred to once more.
-func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own int) {
-	hs, pl, names := m.hosts.at(host), m.places.at(place), m.laneText(l)
+// specific first. Each is referred to once more.
+func (m *Machine) path(l *lane, host, place uint32) []limit.CounterID {
+	names := m.laneText(l)
+	path, _ := m.pathBy(l, host, place, func(x *policy.Limit, generation uint64) limit.CounterID {
+		return m.counter(x, keyOf(x, names, m.hosts.at(host).key.host, &m.places.at(place).key), generation)
+	})
+	return path
+}
+
+// pathBy is the same with counters as find gives them; own of them are the host's.
+func (m *Machine) pathBy(l *lane, host, place uint32, find func(x *policy.Limit, generation uint64) limit.CounterID) (path []limit.CounterID, own int) {
+	hs, pl := m.hosts.at(host), m.places.at(place)
 	var room [limit.MaxPath]limit.CounterID
 	path = room[:0]
 	add := func(x *policy.Limit, generation uint64) {
 		if x.Max < 0 {
 			return
 		}
-		id := m.counter(x, keyOf(x, names, hs.key.host, &pl.key), generation)
-		if slices.Contains(path, id) {
-			m.limits.Release(id)
+		id := find(x, generation)
+		if i := slices.Index(path, id); i >= 0 {
+			m.releasePath(path[i : i+1])
 			return
 		}
 		path = append(path, id)

@@ -41,7 +41,7 @@ func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 			left--
 			if l := m.lanes.at(at); l.policy != nil {
 				b, d := m.laneNames(l)
-				names = append(names, Name{Binding: b, Domain: d, Routing: m.routingOf(l), Best: m.bestHosts(l.route), Generation: l.generation})
+				names = append(names, Name{Binding: b, Domain: d, Routing: m.routingOf(l), Best: m.bestOf(l.route.site), Generation: l.generation})
 			}
 		}
 		if at < m.lanes.next {
@@ -186,7 +186,7 @@ func (m *Machine) BindingDomains(name, cursor string, n int) (rows []BindingUsag
 	for left := pageSlots; at < m.lanes.next && len(rows) < n && left > 0; at++ {
 		left--
 		if l := m.lanes.at(at); l.policy != nil && l.key.binding == h {
-			rows = append(rows, BindingUsage{Domain: m.domainText(l.key.domain), Conns: int(l.conns), Limit: m.laneLimit(l)})
+			rows = append(rows, BindingUsage{Domain: m.domainText(l.key.domain), Conns: int(l.open.n), Limit: m.laneLimit(l)})
 		}
 	}
 	if at < m.lanes.next {

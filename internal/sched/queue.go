@@ -121,7 +121,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 		return
 	case l.route.class != mail.ClassDelivered:
 		m.thirst(h)
-		m.failHead(h, l.route.class, l.route.reply())
+		m.failHead(h, l.route.class, l.reply())
 		return
 	}
 	m.connect(h, from)
@@ -147,10 +147,7 @@ func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
 // limit alone keeps from having more wants one more: it waits there, and says so.
 func (m *Machine) wanted(q *queue, l *lane) int {
 	n := int(q.ready.n) + int(q.flying)
-	most := limit.Unlimited
-	if l.route != nil {
-		most = l.route.most
-	}
+	most := m.most(l)
 	w := ramp(n, most, l.policy.Ramp)
 	if w == most && n > most {
 		w++

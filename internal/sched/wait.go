@@ -135,9 +135,9 @@ func (m *Machine) causeOf(q *queue) uint32 {
 		return uint32(q.before)
 	case l.timer != noTimer:
 		return causeResolver
-	case l.route != nil && l.route.asking:
+	case l.route.asking:
 		return causeResolving
-	case q.leaning && l.route != nil && l.route.class != mail.ClassDelivered:
+	case q.leaning && l.route.begun && l.route.class != mail.ClassDelivered:
 		return causeDomain
 	case q.leaning:
 		return causeHosts
