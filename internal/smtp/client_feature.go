@@ -148,7 +148,10 @@ func (c *Client) blame(tx *Transaction, e *SessionError) {
 		}
 	}
 	c.blamed = true
-	tx.Retry = tx.Retry || c.culprit != 0 && !tx.content
+	// That a session is lost may have other reasons: when it is lost with the first message, that
+	// counts as it would without the feature.
+	said := c.habits.Silent&c.culprit == 0
+	tx.Retry = tx.Retry || c.culprit != 0 && !tx.content && (said || tx.behind)
 }
 
 func (c *Client) onTrial(tx *Transaction, e *SessionError) Feature {

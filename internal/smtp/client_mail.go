@@ -281,7 +281,11 @@ func (c *Client) finalReply(tx *Transaction) *SessionError {
 		return e
 	}
 	if code/100 == 3 {
-		return c.fail(mail.StageDot, "waiting for the reply", protocolError("the content was answered with %d", code))
+		what := "the final dot"
+		if tx.chunked {
+			what = "BDAT"
+		}
+		return c.fail(mail.StageDot, "waiting for the reply", protocolError("%s was answered with %d", what, code))
 	}
 	c.reset = code/100 != 2
 	if tx.chunked && tx.accepted > 0 {
