@@ -93,9 +93,9 @@ func TestImportedValues(t *testing.T) {
 
 func TestNoTOML(t *testing.T) {
 	for text, want := range map[string]string{
-		"a = \n":                            "line 1",
-		"[queue]\na = 1\na = 2\n":           "read f.toml",
-		"[queue.outbound\nmx = 1\n":         "line 1",
+		"a = \n":                              "line 1",
+		"[queue]\na = 1\na = 2\n":             "read f.toml",
+		"[queue.outbound\nmx = 1\n":           "line 1",
 		"a = " + strings.Repeat("[", 200_000): "read f.toml",
 	} {
 		if _, err := Import("f.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
