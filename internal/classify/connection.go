@@ -10,11 +10,11 @@ import (
 type Effect uint8
 
 const (
-	EffectNone Effect = iota // the session goes on, or ended in good order
-	EffectBusy               // the receiver has enough connections of ours: fewer, slower
-	EffectHost               // the host is in trouble: leave it alone for a while
-	EffectTLS                // encryption did not come about
-	EffectNever              // the host never takes mail (RFC 7504 §3)
+	EffectNone  Effect = iota // the session goes on, or ended in good order
+	EffectBusy                // the receiver has enough connections of ours: fewer, slower
+	EffectHost                // the host is in trouble: leave it alone for a while
+	EffectTLS                 // encryption did not come about
+	EffectNever               // the host never takes mail (RFC 7504 §3)
 )
 
 var effectNames = [...]string{"none", "busy", "host", "tls", "never"}

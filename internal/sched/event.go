@@ -266,7 +266,7 @@ const (
 	ConnectNever
 )
 
-var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted", "never takes mail"}
+var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted", "never"}
 
 func (c ConnectClass) String() string { return connectNames[c] }
 
