@@ -16,6 +16,8 @@ type laneRoute struct {
 	known  bool
 	asking bool
 	begun  bool // it has been asked for
+	owes   bool // a message of the lane is to be deferred for a connection that failed
+	partly bool // the domain has more hosts than these
 }
 
 // reply is why there is no route.
@@ -104,6 +106,7 @@ func (m *Machine) resolved(ev *Resolved) {
 func (m *Machine) takeAnswer(h uint32, l *lane, ev *Resolved, asked uint64) (same bool) {
 	r := &l.route
 	same = r.known && r.class == mail.ClassDelivered && ev.Class == mail.ClassDelivered && m.sameHosts(r.site, ev.Hosts)
+	r.partly = len(ev.MX) > len(ev.Hosts)
 	changed, others := false, false
 	f := m.noneOf(ev, r.site)
 	if ev.Class == mail.ClassDelivered {

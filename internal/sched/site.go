@@ -17,7 +17,7 @@ type site struct {
 	addrs  []routeAddr // of all hosts, in order
 	slots  []slot      // the counters that each lane has for itself
 	best   []string    // the MX hosts of the best preference, where hosts does not tell
-	digest uint64      // of the names of all hosts that mail may go to; 0: never known
+	digest uint64      // of all hosts that mail may go to, and how; 0: never known
 	most   int         // smallest shared limit on the widest path; limit.Unlimited: none
 	pace   float64     // messages a second that the rates let through; 0: any number
 	refs   int32
@@ -36,7 +36,9 @@ type routeHost struct {
 	host       uint32
 	preference int
 	tls        TLS
-	from, to   int // in addrs
+	dane       *dane  // for TLSDANE
+	tlsWhy     string // what asks for it
+	from, to   int    // in addrs
 }
 
 // routeAddr is an address with its counters and throttles. Those with ownSlot are the lane's
@@ -235,7 +237,7 @@ func (m *Machine) makeSite(l *lane, key siteKey, f *finding) *site {
 	for i := range f.hosts {
 		x := &f.hosts[i]
 		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
-		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, from: len(s.addrs)}
+		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(s.addrs)}
 		m.useHost(rh.host, 1)
 		m.learn(rh.host, x, f.asked)
 		for _, a := range x.Addresses {
@@ -394,7 +396,7 @@ func (m *Machine) sameHosts(s *site, hosts []RouteHost) bool {
 			return false
 		}
 		rh := &s.hosts[k]
-		if rh.preference != x.Preference || rh.tls != x.TLS || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
+		if rh.preference != x.Preference || rh.tls != x.TLS || !rh.dane.same(daneOf(x)) || rh.tlsWhy != x.TLSWhy || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
 			return false
 		}
 		for _, a := range s.addrs[rh.from:rh.to] {
@@ -479,7 +481,7 @@ func (m *Machine) termsOf(p *policy.Queue, generation uint64) *terms {
 
 // foundBy is what an answer says that names hosts.
 func foundBy(ev *Resolved, asked uint64) finding {
-	f := finding{hosts: ev.Hosts, asked: asked, digest: digest(hostNames(ev)), byMX: ev.Best > 0}
+	f := finding{hosts: ev.Hosts, asked: asked, digest: digest(hostNames(ev)) + kinds(ev.Hosts), byMX: ev.Best > 0}
 	if best := ev.MX[:min(ev.Best, len(ev.MX))]; !slices.Equal(best, firstHosts(ev.Hosts)) {
 		f.best = slices.Clone(best)
 	}
