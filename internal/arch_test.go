@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"tlspolicy":       {"mail", "policy", "sched", "dns", "metrics"},
 	"smtp":            {"mail", "metrics"},
 	"smtp/smtptest":   {"mail", "smtp"},
-	"sign":            {"metrics"},
+	"sign":            {"mail", "metrics"},
 	"inject":          {"mail", "policy", "route", "sched", "spool", "sign", "smtp", "metrics"},
 	"inject/smtpin":   {"mail", "policy", "route", "sched", "spool", "sign", "smtp", "inject", "metrics"},
 	"deliver":         {"mail", "policy", "sched", "classify", "smtp", "metrics"},
