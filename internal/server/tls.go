@@ -83,16 +83,14 @@ func (s *Server) explainTLS(ctx context.Context, domain string) []string {
 	lines := []string{}
 	s.router.Load().ResolveSecure(ctx, q, func(ctx context.Context, h dns.HostQuestion) dns.HostTLS {
 		out := demands(ctx, h)
-		line := fmt.Sprintf("%s: TLS %s", h.Host, out.TLS)
+		mu.Lock()
+		defer mu.Unlock()
 		switch {
 		case !out.Withheld.IsZero():
-			line = h.Host + ": no mail goes there: " + out.Withheld.Text
+			lines = append(lines, fmt.Sprintf("%s: no mail: %s", h.Host, out.Withheld.Text))
 		case out.Why != "":
-			line += ": " + out.Why
+			lines = append(lines, fmt.Sprintf("%s: TLS %s: %s", h.Host, out.TLS, out.Why))
 		}
-		mu.Lock()
-		lines = append(lines, line)
-		mu.Unlock()
 		return out
 	})
 	slices.Sort(lines)
