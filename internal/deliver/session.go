@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -34,6 +35,7 @@ func (c *conn) open() *ending {
 	if !c.begin(smtp.NewClient(socket, timeouts(s))) {
 		return &ending{class: sched.ConnectAborted}
 	}
+	c.client.SetTrust(func(s tls.ConnectionState) error { return c.agent.cfg.TLS.VerifyHost(c.action.Host, s) })
 	rep, err := c.client.Greeting()
 	if end := opening(rep, err); end != nil {
 		return end

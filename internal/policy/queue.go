@@ -113,6 +113,7 @@ type Queue struct {
 
 	GenerateBounces  bool
 	GenerateDelayDSN bool
+	ReportSuppressed bool
 
 	Signing *Signing // nil: unsigned
 
@@ -135,6 +136,9 @@ type Session struct {
 	UseIPv6 bool
 
 	EHLO string // name given in EHLO and HELO
+
+	VERP       bool   // each recipient has a return path of its own
+	VERPDomain string // the domain of it; empty: the sender's
 
 	ConnectTimeout   time.Duration
 	GreetingTimeout  time.Duration

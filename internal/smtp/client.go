@@ -76,6 +76,7 @@ type Client struct {
 	tls   string // as mail.Attempt.TLS
 	over  *SessionError
 	reset bool // RSET must come before the next MAIL
+	trust trust
 
 	mu      sync.Mutex // guards what follows, and the order of deadlines
 	aborted bool
