@@ -61,6 +61,7 @@ type conn struct {
 	state      connState
 	in         connList
 	tls        TLS
+	dane       *dane
 	retiring   bool // gets no further part of its queue
 	spent      bool // because its turn is over: it may serve another
 	bides      bool // waits until it can pass on to another

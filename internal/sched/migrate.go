@@ -174,23 +174,12 @@ func (m *Machine) leadsTo(c *conn, l *lane) *routeAddr {
 				continue
 			}
 			healthy = true
-			if rh.host == c.host && a.place == c.place && m.content(c, rh.tls) {
+			if rh.host == c.host && a.place == c.place && m.content(c, rh) {
 				return a
 			}
 		}
 	}
 	return nil
-}
-
-// content reports whether mail with that TLS need may go over the connection.
-func (m *Machine) content(c *conn, need TLS) bool {
-	if need == TLSIfAvailable && m.places.at(c.place).noTLS > m.now {
-		return true // it would be spoken to in clear
-	}
-	if need == TLSNo || c.tls == TLSNo {
-		return need == c.tls
-	}
-	return need <= c.tls
 }
 
 // bears reports whether the connection may carry the queue's next part, and would not end

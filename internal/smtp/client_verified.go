@@ -1,10 +1,6 @@
 package smtp
 
-import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-)
+import "crypto/tls"
 
 // trust is what is known of a receiver's certificate beyond what the session demanded.
 type trust struct {
@@ -33,16 +29,16 @@ func (c *Client) Verified() bool {
 	return c.trust.ok
 }
 
-// VerifyHost looks for a chain from the certificate of a session to a trusted root, and
-// for the host's name in it.
-func (t *ClientTLS) VerifyHost(host string, s tls.ConnectionState) error {
-	if len(s.PeerCertificates) == 0 {
-		return errors.New("the receiver shows no certificate")
+// VerifyHost looks at the certificate of a session that r was not demanded of: for a
+// chain to a trusted root, and for one of the names in it.
+func (t *ClientTLS) VerifyHost(r TLSRequirement, s tls.ConnectionState) error {
+	if len(r.Names) == 0 {
+		r.Names = []string{r.Host}
 	}
-	opts := x509.VerifyOptions{Roots: t.roots, Intermediates: x509.NewCertPool(), DNSName: host}
-	for _, cert := range s.PeerCertificates[1:] {
-		opts.Intermediates.AddCert(cert)
+	r.Verify = ClientVerifyHost
+	roots, err := t.trusted(&r)
+	if err != nil {
+		return err
 	}
-	_, err := s.PeerCertificates[0].Verify(opts)
-	return err
+	return r.verify(s.PeerCertificates, roots)
 }

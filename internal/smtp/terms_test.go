@@ -177,7 +177,10 @@ func TestRequireTLSNeedsProof(t *testing.T) {
 			h := &testHandler{}
 			_, addr := start(t, ServerConfig{TLS: serverTLS(t), RequireTLS: c.offers}, h)
 			client := connected(t, addr.String())
-			config := NewClientTLS(nil).Config("mx.test", ClientVerifyNone)
+			config, err := NewClientTLS(nil).Config(TLSRequirement{Host: "mx.test"})
+			if err != nil {
+				t.Fatal(err)
+			}
 			if rep, err := client.StartTLS(config); err != nil || rep.Class() != 2 {
 				t.Fatal(rep, err)
 			}
