@@ -154,6 +154,9 @@ type Session struct {
 	QuitTimeout      time.Duration // at most 5 s
 	MTASTSTimeout    time.Duration
 
+	UsePipelining bool // where it is offered (RFC 2920)
+	UseChunking   bool // where it is offered (RFC 3030)
+
 	Port      uint16 // remote_smtp_port, 25
 	TLS       TLSMode
 	TLSVerify TLSVerify

@@ -251,7 +251,7 @@ func (m *Machine) connected(ev *Connected) {
 	if !ok || c.state != connDialing {
 		return
 	}
-	c.state, c.opened = connOpen, true
+	c.state, c.opened, c.most = connOpen, true, ev.Limits
 	m.proves(c.host)
 	m.answered(c)
 	p := m.places.at(c.place)

@@ -101,8 +101,15 @@ type (
 
 	// Connected says that a session is ready: greeting, EHLO and TLS are done.
 	Connected struct {
-		Conn ConnID
-		TLS  bool
+		Conn   ConnID
+		TLS    bool
+		Limits SessionLimits
+	}
+	// SessionLimits is what the receiver takes at most (RFC 9422); 0: it does not say.
+	SessionLimits struct {
+		Mail       int // transactions of one connection
+		Rcpt       int // recipients of one transaction
+		RcptDomain int // domains of recipients on one connection
 	}
 	// ConnectFailed says that no session came about. Closed follows when the receiver
 	// has let go.

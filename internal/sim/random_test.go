@@ -56,6 +56,15 @@ func TestRandomWorlds(t *testing.T) {
 	t.Logf("%d worlds from SLUICE_SEED=%d on", min(tried.Load(), n), first)
 }
 
+// TestWorldsThatFailed tries those in which something was wrong once: a part that asked for
+// fewer tokens than its queue, a rate changed and changed back, two queues that sent each
+// other between two rates without end, a debt that outlived its rate.
+func TestWorldsThatFailed(t *testing.T) {
+	for _, seed := range []uint64{1891, 4208, 4657, 4943} {
+		try(t, seed)
+	}
+}
+
 func try(t *testing.T, seed uint64) {
 	t.Helper()
 	p := RandomPlan(seed)

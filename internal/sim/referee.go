@@ -152,9 +152,16 @@ func (r *referee) rerate(w *World) {
 	for key, x := range r.windows {
 		still := slices.ContainsFunc(w.gauges(x.spender, x.act), func(g gauge) bool { return g.key == key && g.rate == x.rate })
 		if !still {
-			delete(r.windows, key)
+			r.windows[key] = &window{spender: x.spender, act: x.act}
 		}
 	}
+}
+
+// spent tells whether a rate is known to have no token at a time: by the acts under it, or
+// because it has changed since the last one, so that what was owed is not known.
+func (r *referee) spent(g gauge, at int64) bool {
+	x := r.windows[g.key]
+	return x != nil && (x.rate != g.rate || x.ready(at) > at)
 }
 
 // refund takes an act back that was not carried out.
