@@ -91,6 +91,8 @@ func connectClass(e classify.Effect) sched.ConnectClass {
 		return sched.ConnectBusy
 	case classify.EffectHost:
 		return sched.ConnectHost
+	case classify.EffectNever:
+		return sched.ConnectNever
 	case classify.EffectTLS:
 		return sched.ConnectTLS
 	case classify.EffectNone:

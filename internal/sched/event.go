@@ -279,9 +279,12 @@ const (
 	ConnectLocalRoute
 	// ConnectAborted: we ended it (Close with abort, shutdown).
 	ConnectAborted
+	// ConnectNever: as ConnectHost, and the host says that it never takes mail (RFC 7504).
+	// Mail all of whose hosts say so is refused.
+	ConnectNever
 )
 
-var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted"}
+var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted", "never"}
 
 func (c ConnectClass) String() string { return connectNames[c] }
 
