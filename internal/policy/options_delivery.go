@@ -78,11 +78,11 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "mx_failures_to_delay", Type: TypeInt, Unit: "failures", Default: "50", Scopes: inG | inD,
-		Doc: "Consecutive failures of every host after which the domain's mail is deferred at once; 0: never.", Later: laterDefer,
+		Doc: "Failures in a row of every host after which the domain's mail is deferred at once; 0: never. Before, only the message whose connection failed is.",
 	},
 	{
 		Name: "connect_timeout_to_delay", Type: TypeDuration, Default: "15m", Scopes: inG | inD,
-		Doc: "Time without any contact after which the domain's mail is deferred at once; 0: never.", Later: laterDefer,
+		Doc: "Time without contact with any host after which the domain's mail is deferred at once; 0: never.",
 	},
 	{
 		Name: "generate_bounces", Type: TypeBool, Default: "on", Scopes: inDelivery,
@@ -130,7 +130,7 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "tls_reports", Type: TypeBool, Default: "off", Scopes: inG | inD, Recipient: true,
-		Doc: "Send domains that ask for them a daily report of how TLS with their hosts went (RFC 8460).", Later: laterReports,
+		Doc: "Send domains that ask for them a daily report of how TLS with their hosts went (RFC 8460).", Later: laterTLSReports,
 	},
 	{
 		Name: "dkim", Type: TypeBool, Default: "off", Scopes: inDelivery, Recipient: true,
@@ -179,11 +179,7 @@ var deliveryOptions = []Option{
 	},
 }
 
-const (
-	laterReports = "TLS reports are not sent yet"
-
-	laterDefer = "each message is deferred by its own attempt"
-)
+const laterTLSReports = "TLS reports are not sent yet"
 
 // recipient has an option asked for the recipient's domain under a rollup.
 func recipient(o Option) Option {

@@ -24,11 +24,11 @@ var globalOptions = []Option{
 	},
 	{
 		Name: "tls_report_from", Type: TypeMailbox, Scopes: inG,
-		Doc: "Sender of TLS reports; default: postmaster.", Later: laterReports,
+		Doc: "Sender of TLS reports; default: postmaster.", Later: laterTLSReports,
 	},
 	{
 		Name: "tls_report_organization", Type: TypeString, Scopes: inG,
-		Doc: "Organization named in TLS reports; default: hostname.", Later: laterReports,
+		Doc: "Organization named in TLS reports; default: hostname.", Later: laterTLSReports,
 	},
 	{
 		Name: "drain_timeout", Type: TypeDuration, Max: hour, Default: "10s", Scopes: inG,
