@@ -102,7 +102,6 @@ func readLimits(t *testing.T, path string) []expectation {
 // that is counted by itself, with an address for each host of it, and for every binding an
 // address to send from and one that takes its mail.
 type caseRun struct {
-	name     string
 	conf     string
 	expected []expectation
 	source   map[string]string // by binding
