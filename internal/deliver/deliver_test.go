@@ -54,7 +54,7 @@ func newWorld(t *testing.T, addr netip.AddrPort) *world {
 	s := &policy.Session{
 		EHLO: "me.test", ConnectTimeout: patience, GreetingTimeout: patience, EHLOTimeout: patience, TLSTimeout: patience,
 		MailTimeout: patience, RcptTimeout: patience, DataTimeout: patience, DataBlockTimeout: patience, BodyTimeout: patience,
-		RsetTimeout: patience, QuitTimeout: patience,
+		RsetTimeout: patience, QuitTimeout: patience, UsePipelining: true, UseChunking: true,
 	}
 	w.action = sched.Connect{
 		Conn: 1, Binding: "default", Domain: "b.test", Host: "mx.test", TLS: sched.TLSNo,

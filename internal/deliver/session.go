@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 
@@ -43,40 +42,6 @@ func (c *conn) open() *ending {
 		return end
 	}
 	return c.encrypt(s)
-}
-
-// encrypt does what the Connect says about TLS. A failure is not made up for on this
-// connection: going on in clear is a new decision of the scheduler's.
-func (c *conn) encrypt(s *policy.Session) *ending {
-	want := c.action.TLS
-	if want == sched.TLSNo {
-		return nil
-	}
-	if !c.client.Extensions().StartTLS {
-		if want == sched.TLSIfAvailable {
-			return nil
-		}
-		return &ending{class: sched.ConnectTLS, quit: true, reply: mail.Reply{
-			Enhanced: "4.7.4", Stage: mail.StageSTARTTLS,
-			Text: fmt.Sprintf("TLS is required for the host %s, and it does not offer STARTTLS", c.action.Host),
-		}}
-	}
-	rep, err := c.client.StartTLS(c.agent.cfg.TLS.Config(c.action.Host, verify(want)))
-	if end := opening(rep, err); end != nil {
-		return end
-	}
-	rep, err = c.client.Hello(s.EHLO)
-	return opening(rep, err)
-}
-
-func verify(t sched.TLS) smtp.ClientVerify {
-	switch t {
-	case sched.TLSVerifyCA:
-		return smtp.ClientVerifyCA
-	case sched.TLSVerifyHost:
-		return smtp.ClientVerifyHost
-	}
-	return smtp.ClientVerifyNone
 }
 
 // opening judges a step of the opening; nil: it goes on.

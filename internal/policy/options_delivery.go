@@ -37,6 +37,14 @@ var deliveryOptions = []Option{
 		Doc: "How long to wait for the reply to QUIT and the receiver's end of stream.",
 	},
 	{
+		Name: "use_pipelining", Type: TypeBool, Default: "on", Scopes: inDelivery,
+		Doc: "Send the commands of an envelope in one flight, and the next envelope behind the content of a message, where PIPELINING is offered (RFC 2920).",
+	},
+	{
+		Name: "use_chunking", Type: TypeBool, Default: "on", Scopes: inDelivery,
+		Doc: "Send content by BDAT where CHUNKING is offered (RFC 3030).",
+	},
+	{
 		Name: "mta_sts_timeout", Type: TypeDuration, Min: ms, Max: day, Default: "2m", Scopes: inDelivery,
 		Doc: "How long to wait for an MTA-STS policy.", Later: "MTA-STS is not asked yet",
 	},

@@ -108,6 +108,7 @@ type Queue struct {
 	MaxMXHosts                 int           // hosts tried per attempt, >= 1
 	MaxAddressesPerHost        int           // addresses tried of each host, >= 1
 	HostFailureRetry           time.Duration // how long a host that failed is left alone
+	BrokenTLSRetry             time.Duration // how long an address whose TLS failed is spoken to in clear where TLS is only wished for; 0: an hour
 	MXFailuresToDelay          int
 	ConnectTimeoutToDelay      time.Duration
 
@@ -149,11 +150,20 @@ type Session struct {
 	QuitTimeout      time.Duration // at most 5 s
 	MTASTSTimeout    time.Duration
 
-	Port       uint16 // remote_smtp_port, 25
-	TLS        TLSMode
-	TLSVerify  TLSVerify
-	UseDANE    bool
-	UseMTASTS  bool
+	UsePipelining bool // where it is offered (RFC 2920)
+	UseChunking   bool // where it is offered (RFC 3030)
+
+	Port      uint16 // remote_smtp_port, 25
+	TLS       TLSMode
+	TLSVerify TLSVerify
+	UseDANE   bool
+	UseMTASTS bool
+
+	TLSMinVersion  uint16 // as crypto/tls numbers them; 0: by what is verified
+	TLSCA          string // file of the trusted roots; empty: the system's
+	TLSCertificate string // file of the certificate shown to receivers that ask for one; empty: none
+	TLSKey         string // its key
+
 	SkipHosts  []netip.Prefix
 	Prohibited []netip.Prefix // prohibited_hosts: connecting there is a permanent failure
 	Gateway    string         // host[:port] or smtps://host as written; empty: by MX

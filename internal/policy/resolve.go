@@ -14,6 +14,7 @@ var opt struct {
 	bind, bindSecondary, weight, ehlo, ipv6              *Option
 	connect, greeting, ehloTime, tlsTime, mailTime       *Option
 	rcptTime, dataTime, blockTime, bodyTime, rset, quit  *Option
+	pipelining, chunking                                 *Option
 	stsTime, maxHosts, maxAddresses                      *Option
 	retry, maxRetry, expiration, retries                 *Option
 	hostRetry, mxFailures, timeoutDelay, bounces, delays *Option
@@ -58,6 +59,8 @@ func bindOptions() {
 		{&opt.bodyTime, "body_timeout"},
 		{&opt.rset, "rset_timeout"},
 		{&opt.quit, "quit_timeout"},
+		{&opt.pipelining, "use_pipelining"},
+		{&opt.chunking, "use_chunking"},
 		{&opt.stsTime, "mta_sts_timeout"},
 		{&opt.maxHosts, "max_mx_hosts"},
 		{&opt.maxAddresses, "max_addresses_per_host"},
@@ -203,6 +206,8 @@ func (s *Snapshot) session(p *view) *Session {
 		RsetTimeout:      t(opt.rset),
 		QuitTimeout:      t(opt.quit),
 		MTASTSTimeout:    t(opt.stsTime),
+		UsePipelining:    p.value(opt.pipelining).Bool(),
+		UseChunking:      p.value(opt.chunking).Bool(),
 		Port:             uint16(p.value(opt.port).Num),
 		TLS:              TLSMode(p.value(opt.tls).Num),      // the choices are in the order of the type
 		TLSVerify:        TLSVerify(p.value(opt.verify).Num), // likewise

@@ -30,6 +30,8 @@ type (
 		Address netip.Addr
 		Port    uint16
 		TLS     TLS
+		TLSA    []mail.TLSA // as in RouteHost
+		Names   []string    // likewise
 		Policy  *policy.Queue
 	}
 	// Deliver hands a part to a connection that has given credit by Wants. Answered by

@@ -133,10 +133,7 @@ func isOwn(a *routeAddr, id limit.CounterID) bool {
 // failedUntil is how long an address is left alone by those with the given TLS needs.
 func (m *Machine) failedUntil(h uint32, tls TLS) int64 {
 	p := m.places.at(h)
-	if tls >= TLSRequired {
-		return max(p.failed, p.tlsFailed)
-	}
-	return p.failed
+	return max(p.failed, p.tlsFailed.of(tls))
 }
 
 // lightest picks the candidate with the fewest connections, at random among equals.
@@ -164,7 +161,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	c := m.conns.at(ch)
 	*c = conn{
 		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
-		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls,
+		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls, dane: x.host.dane,
 	}
 	tolls := m.openingTolls(x.addr.fares, n)
 	if b, ok := m.limits.Acquire(m.now, &c.permit, x.addr.path, tolls, turn); !ok {
@@ -189,9 +186,10 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	m.begins(ch, c)
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
+	records, names := c.dane.certificate()
 	m.emit(Connect{
 		Conn: m.connID(ch), Binding: b, Domain: d, Tenant: m.names.tenants[q.tenant], Host: p.key.host, Address: p.key.addr, Port: p.key.port,
-		TLS: c.tls, Policy: l.policy,
+		TLS: c.tls, TLSA: records, Names: names, Policy: l.policy,
 	})
 	m.touch(h) // it may want more
 }
@@ -253,7 +251,7 @@ func (m *Machine) connected(ev *Connected) {
 	if !ok || c.state != connDialing {
 		return
 	}
-	c.state, c.opened = connOpen, true
+	c.state, c.opened, c.most = connOpen, true, ev.Limits
 	m.proves(c.host)
 	m.answered(c)
 	p := m.places.at(c.place)
@@ -264,10 +262,8 @@ func (m *Machine) connected(ev *Connected) {
 	}
 	p.failed = 0
 	if ev.TLS {
-		p.noTLS = 0
-		if c.tls >= TLSRequired { // one that verifies nothing says nothing about those that do
-			p.tlsFailed = 0
-		}
+		p.noTLS, p.noTLSWhy = 0, nil
+		p.tlsFailed.proven(c.tls)
 	}
 	m.wakePlace(c.place)
 	m.touch(c.queue)
@@ -309,9 +305,9 @@ func (m *Machine) connectTrouble(h uint32, c *conn, class ConnectClass, reply ma
 		return
 	case class == ConnectAborted:
 	case class == ConnectTLS && c.tls == TLSIfAvailable:
-		p.noTLS = m.now + noTLSFor
+		m.breaksTLS(p, l, reply)
 	case class == ConnectTLS:
-		m.hostFails(c, p, &p.tlsFailed, l, reply)
+		m.hostFails(c, p, p.tlsFailed.at(c.tls), l, reply)
 	default:
 		m.hostFails(c, p, &p.failed, l, reply)
 	}

@@ -48,6 +48,7 @@
 //	path.go     the counters that a connection is on;  rate.go  its throttles;  dry.go  connections that wait for tokens
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
 //	conn.go     a connection's life: parts, rest, retirement, end
+//	bounds.go   what a receiver takes at most on a connection
 //	recall.go   parts that come back unbegun
 //	migrate.go  a connection goes on for another queue of its host;  opening.go how many are opened at once
 //	attempt.go  outcomes: who is done, who waits, who goes again;  result.go their writing

@@ -61,6 +61,8 @@ type (
 		// records are not asked for (gateway, routes), or unknown.
 		MX   []string
 		Best int
+		// Barred are those of MX to which a policy of the domain (MTA-STS) lets no mail go.
+		Barred []string
 		// Hosts in order of preference, best first. Hosts with an equal Preference are
 		// equals, in random order. Already filtered by policy (MTA-STS, DANE), families
 		// and prohibited addresses; at most max_mx_hosts of them, each with at most
@@ -80,13 +82,23 @@ type (
 		Addresses  []netip.Addr
 		Port       uint16
 		TLS        TLS
+		TLSA       []mail.TLSA // for TLSDANE: usable ones, one of which the certificate must satisfy; not changed
+		Names      []string    // for TLSDANE: those of which it must show one, where a trust anchor is named; not changed
+		TLSWhy     string      // what asks for it, in words; empty: tls and tls_verify
 		Policy     *policy.Host
 	}
 
 	// Connected says that a session is ready: greeting, EHLO and TLS are done.
 	Connected struct {
-		Conn ConnID
-		TLS  bool
+		Conn   ConnID
+		TLS    bool
+		Limits SessionLimits
+	}
+	// SessionLimits is what the receiver takes at most (RFC 9422); 0: it does not say.
+	SessionLimits struct {
+		Mail       int // transactions of one connection
+		Rcpt       int // recipients of one transaction
+		RcptDomain int // domains of recipients on one connection
 	}
 	// ConnectFailed says that no session came about. Closed follows when the receiver
 	// has let go.
@@ -223,7 +235,14 @@ const (
 	TLSRequired // STARTTLS or no delivery
 	TLSVerifyCA
 	TLSVerifyHost
+	TLSDANE // the certificate must satisfy a TLSA record (RFC 7672)
+
+	tlsKinds = iota
 )
+
+var tlsNames = [...]string{"if available", "no", "required", "required, verified by its authority", "required, verified by its authority and name", "required, verified by DANE"}
+
+func (t TLS) String() string { return tlsNames[t] }
 
 // ConnectClass says how a connection failed or ended, and whom it speaks of.
 type ConnectClass uint8

@@ -129,7 +129,7 @@ func (m *Machine) forgetFailures(l *lane) {
 	if r := l.route; r != nil {
 		for i := range r.addrs {
 			p := m.places.at(r.addrs[i].place)
-			p.failed, p.tlsFailed = 0, 0
+			p.failed, p.tlsFailed = 0, tlsTimes{}
 		}
 		if r.class != mail.ClassDelivered {
 			r.until = 0

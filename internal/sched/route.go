@@ -25,7 +25,7 @@ type laneRoute struct {
 	asking  bool
 	byMX    bool     // by MX records
 	best    []string // those of the best preference, where hosts does not tell
-	digest  uint64   // of all hosts that mail may go to
+	digest  uint64   // of all hosts that mail may go to, and how
 }
 
 // reply is why there is no route.
@@ -40,7 +40,9 @@ type routeHost struct {
 	host       uint32
 	preference int
 	tls        TLS
-	from, to   int // in addrs
+	dane       *dane  // for TLSDANE
+	tlsWhy     string // what asks for it
+	from, to   int    // in addrs
 }
 
 type routeAddr struct {
@@ -169,7 +171,7 @@ func (m *Machine) sameHosts(r *laneRoute, hosts []RouteHost) bool {
 			return false
 		}
 		rh := &r.hosts[k]
-		if rh.preference != x.Preference || rh.tls != x.TLS || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
+		if rh.preference != x.Preference || rh.tls != x.TLS || !rh.dane.same(daneOf(x)) || rh.tlsWhy != x.TLSWhy || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
 			return false
 		}
 		for _, a := range r.addrs[rh.from:rh.to] {
@@ -229,7 +231,7 @@ func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
 	for i := range hosts {
 		x := &hosts[i]
 		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
-		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, from: len(r.addrs)}
+		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(r.addrs)}
 		m.useHost(rh.host, 1)
 		m.hosts.at(rh.host).port = x.Port
 		if hs := m.hosts.at(rh.host); x.Policy != nil && r.asked >= hs.generation {

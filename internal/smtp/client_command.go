@@ -15,11 +15,12 @@ const clientCommand = 8 << 10
 const maxParameter = 2 << 10
 
 // prepare looks at the message before anything is sent: what this receiver cannot take
-// is refused here. It reports whether somebody is left to send to.
-func (c *Client) prepare(tx *Transaction) bool {
+// is refused here. When nobody is left to send to, the transaction is answered.
+func (c *Client) prepare(tx *Transaction) {
 	if enhanced, text := c.check(tx); enhanced != "" {
 		tx.settle(mail.Reply{Enhanced: enhanced, Text: text, Stage: mail.StageMail})
-		return false
+		tx.answered = true
+		return
 	}
 	for i, index := range tx.Recipients {
 		r := &tx.Envelope.Recipients[index]
@@ -30,7 +31,7 @@ func (c *Client) prepare(tx *Transaction) bool {
 			tx.refuse(i, "5.1.3", "the address cannot be sent: it is too long or malformed")
 		}
 	}
-	return tx.rejected < len(tx.Recipients)
+	tx.answered = tx.rejected == len(tx.Recipients)
 }
 
 // check returns why the message as a whole cannot be sent, as an enhanced code and a text.

@@ -25,7 +25,7 @@ type Extensions struct {
 	SizeKnown  bool   // SIZE was offered, RFC 1870
 	Size       int64  // largest message in octets; 0: the receiver names no limit
 	Auth       string // mechanisms, RFC 4954
-	Limits     string // RFC 9422, as offered
+	Limits     Limits // RFC 9422
 }
 
 // parseExtensions reads the text of an EHLO reply: the first line is a greeting, each
@@ -76,6 +76,34 @@ func (x *Extensions) set(keyword, param string) {
 	case "AUTH":
 		x.Auth = param
 	case "LIMITS":
-		x.Limits = param
+		x.Limits = parseLimits(param)
 	}
+}
+
+// Limits is what a receiver says that it takes at most (RFC 9422 §4); 0: it does not say.
+type Limits struct {
+	Mail       int // MAILMAX: transactions of one session
+	Rcpt       int // RCPTMAX: RCPT commands of one transaction
+	RcptDomain int // RCPTDOMAINMAX: domains of recipients in one session
+}
+
+// parseLimits reads the parameters of LIMITS. Those that are unknown or no number from 1
+// to 999999 say nothing (§3).
+func parseLimits(param string) (l Limits) {
+	for field := range strings.FieldsSeq(param) {
+		name, value, _ := strings.Cut(field, "=")
+		n, err := strconv.ParseUint(value, 10, 32)
+		if err != nil || n == 0 || len(value) > 6 {
+			continue
+		}
+		switch strings.ToUpper(name) {
+		case "MAILMAX":
+			l.Mail = int(n)
+		case "RCPTMAX":
+			l.Rcpt = int(n)
+		case "RCPTDOMAINMAX":
+			l.RcptDomain = int(n)
+		}
+	}
+	return l
 }
