@@ -222,7 +222,7 @@ func (w *World) deliver(a sched.Deliver) {
 	w.carries(c, a)
 	c.parts = append(c.parts, handed{a, w.now})
 	for _, g := range w.gauges(c, "messages") {
-		w.referee.spend(w, g, g.cost(a), c)
+		w.referee.spend(w, g, g.cost(a), c, "messages")
 	}
 	w.checkHost(c, a)
 	if len(c.parts) > 2 {
