@@ -56,6 +56,8 @@ type Agent struct {
 	mu    sync.Mutex
 	conns map[sched.ConnID]*conn
 	wg    sync.WaitGroup
+
+	habits habits
 }
 
 // New returns an Agent without connections.

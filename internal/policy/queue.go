@@ -114,6 +114,7 @@ type Queue struct {
 
 	GenerateBounces  bool
 	GenerateDelayDSN bool
+	ReportSuppressed bool
 
 	Signing *Signing // nil: unsigned
 
@@ -137,6 +138,9 @@ type Session struct {
 
 	EHLO string // name given in EHLO and HELO
 
+	VERP       bool   // each recipient has a return path of its own
+	VERPDomain string // the domain of it; empty: the sender's
+
 	ConnectTimeout   time.Duration
 	GreetingTimeout  time.Duration
 	EHLOTimeout      time.Duration
@@ -149,6 +153,9 @@ type Session struct {
 	RsetTimeout      time.Duration
 	QuitTimeout      time.Duration // at most 5 s
 	MTASTSTimeout    time.Duration
+
+	UsePipelining bool // where it is offered (RFC 2920)
+	UseChunking   bool // where it is offered (RFC 3030)
 
 	Port      uint16 // remote_smtp_port, 25
 	TLS       TLSMode

@@ -30,6 +30,13 @@ type (
 		Received  int64 // when it was accepted; clamped so that its age is at least 0
 		Recovered bool
 		Parts     []SubmittedPart
+
+		Release  int64 // not attempted before (FUTURERELEASE); its life counts from then; 0: at once
+		Deadline int64 // of DELIVERBY; 0: none
+		// Notify says that at the deadline its delay is reported and it is tried on; else it is
+		// given up then.
+		Notify bool
+		Traced bool // a Bounce with Relayed is to tell of recipients delivered to
 	}
 	// SubmittedPart is the recipients of the message for one binding and domain. The
 	// scheduler cuts it by max_recipients_per_batch.
@@ -42,6 +49,10 @@ type (
 		Recipients []int  // indices into the envelope
 		Attempts   int    // attempts so far
 		Due        int64  // not tried before; clamped to now + max_retry_interval
+		// Refused, when set, ends them at once, without an attempt; Report says whether their
+		// sender is told.
+		Refused *mail.Reply
+		Report  bool
 	}
 
 	// Resolved answers Resolve: where mail of a binding for a domain may go, and what its
@@ -90,8 +101,15 @@ type (
 
 	// Connected says that a session is ready: greeting, EHLO and TLS are done.
 	Connected struct {
-		Conn ConnID
-		TLS  bool
+		Conn   ConnID
+		TLS    bool
+		Limits SessionLimits
+	}
+	// SessionLimits is what the receiver takes at most (RFC 9422); 0: it does not say.
+	SessionLimits struct {
+		Mail       int // transactions of one connection
+		Rcpt       int // recipients of one transaction
+		RcptDomain int // domains of recipients on one connection
 	}
 	// ConnectFailed says that no session came about. Closed follows when the receiver
 	// has let go.
@@ -261,9 +279,12 @@ const (
 	ConnectLocalRoute
 	// ConnectAborted: we ended it (Close with abort, shutdown).
 	ConnectAborted
+	// ConnectNever: as ConnectHost, and the host says that it never takes mail (RFC 7504).
+	// Mail all of whose hosts say so is refused.
+	ConnectNever
 )
 
-var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted"}
+var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted", "never"}
 
 func (c ConnectClass) String() string { return connectNames[c] }
 

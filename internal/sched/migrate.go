@@ -186,7 +186,7 @@ func (m *Machine) leadsTo(c *conn, l *lane) *routeAddr {
 // at once, by what the lane allows a connection in its life.
 func (m *Machine) bears(c *conn, l *lane, q *queue) bool {
 	p := l.policy
-	return (p.MaxDeliveriesPerConnection <= 0 || int(c.delivered) < p.MaxDeliveriesPerConnection) &&
+	return !c.full() && c.takesDomain(l.key.domain) && (p.MaxDeliveriesPerConnection <= 0 || int(c.delivered) < p.MaxDeliveriesPerConnection) &&
 		(p.MaxRecipientsPerConnection <= 0 || int(c.recipients) < p.MaxRecipientsPerConnection) &&
 		m.fits(c, l, m.nextReady(q))
 }
