@@ -9,7 +9,7 @@ import (
 // checkSites recounts who is on which site, whether each lane counts on the counters that are
 // its own, and that nobody has written to what stands for nothing.
 func (m *Machine) checkSites() error {
-	if noConns != (served{}) || noMore != (laneMore{}) || noTerms != (terms{}) || noSite.refs != 0 || len(noSite.hosts) > 0 {
+	if noConns != (served{}) || noMore != (laneMore{}) || noRules != (rules{}) || noSite.refs != 0 || len(noSite.hosts) > 0 {
 		return fmt.Errorf("what lanes and queues without connections, site or trouble share is not empty: %+v, %+v, %+v", noConns, noMore, noSite)
 	}
 	refs, mores, conns := map[*site]int32{}, 0, 0

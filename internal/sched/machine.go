@@ -61,7 +61,7 @@ type Machine struct {
 	places    slab[place] // addresses of hosts
 	placeOf   map[placeKey]uint32
 	siteOf    map[siteKey]*site
-	termsBy   map[*policy.Queue]*terms // those of the newest configuration
+	rulesBy   map[*policy.Queue]*rules // those of the newest configuration
 	reloads   uint32
 	rests     slab[ownRest]
 	mores     slab[laneMore]
@@ -78,6 +78,8 @@ type Machine struct {
 	jobs  fifo[*job]
 
 	urgent fifo[*job] // what must be done before anything is opened
+
+	terms map[uint32]terms // of messages that have some, by handle; looked up, never ranged over
 
 	results  fifo[result] // outcomes that wait for accounting
 	unstored fifo[stored] // spool changes that wait for the spool
@@ -128,7 +130,8 @@ func New(cfg Config) *Machine {
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), sources: newSources(), names: newNames(),
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, queueOf: map[queueKey]uint32{},
-		siteOf: map[siteKey]*site{}, termsBy: map[*policy.Queue]*terms{}, placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
+		siteOf: map[siteKey]*site{}, rulesBy: map[*policy.Queue]*rules{}, placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
+		terms: map[uint32]terms{},
 	}
 	m.messageAt = func(h uint32) (prev, next *uint32) { x := m.messages.at(h); return &x.prev, &x.next }
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }

@@ -100,7 +100,7 @@ type (
 // It lives while it has queues. There may be a million of them, so what lanes have in
 // common, or have at times, lies apart.
 type lane struct {
-	*terms    // its policy
+	*rules    // its policy
 	*laneMore // noMore while there is nothing in it
 	route     laneRoute
 	key       laneKey
@@ -169,7 +169,7 @@ func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint3
 	if !ok {
 		key.domain = m.useDomain(d)
 		h = m.lanes.alloc()
-		*m.lanes.at(h) = lane{key: key, terms: m.termsOf(p, generation), laneMore: &noMore, route: laneRoute{site: &noSite}}
+		*m.lanes.at(h) = lane{key: key, rules: m.rulesOf(p, generation), laneMore: &noMore, route: laneRoute{site: &noSite}}
 		m.laneIndex.Insert(key.hash(), h)
 		m.setGroup(key.binding, p)
 		m.setRouting(h, "")
@@ -225,6 +225,6 @@ func (m *Machine) dropQueue(h uint32) {
 	if l.laneMore != &noMore {
 		m.mores.release(l.handle)
 	}
-	*l = lane{terms: &noTerms, laneMore: &noMore, route: laneRoute{site: &noSite}}
+	*l = lane{rules: &noRules, laneMore: &noMore, route: laneRoute{site: &noSite}}
 	m.lanes.release(lh)
 }

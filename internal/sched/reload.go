@@ -20,7 +20,7 @@ func (m *Machine) policyChanged(ev *PolicyChanged) {
 		m.limits.SetWeight(int32(t), max(m.weights[m.names.tenants[t]], 1))
 	}
 	m.reloads++
-	clear(m.termsBy)
+	clear(m.rulesBy)
 	m.server = ev.Server
 	m.openFiles()
 	queues, hosts, generation := ev.Queues, ev.Hosts, ev.Generation
@@ -97,7 +97,7 @@ func (m *Machine) renewQueue(x *QueuePolicy, generation uint64) {
 	l := m.lanes.at(h)
 	if x.Policy == nil {
 		m.names.bindings[l.key.binding].gone = true
-		l.terms = m.termsOf(l.policy, generation)
+		l.rules = m.rulesOf(l.policy, generation)
 		return
 	}
 	if generation < l.generation {
@@ -127,7 +127,7 @@ func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 	if p.Expiration != l.policy.Expiration {
 		m.sweep(sweepTimes)
 	}
-	l.terms = m.termsOf(p, generation)
+	l.rules = m.rulesOf(p, generation)
 	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
 	l.suspended = p.Suspended || m.laneSuspension(l) != nil

@@ -26,7 +26,7 @@ type site struct {
 
 // siteKey is by what an equal site is looked for.
 type siteKey struct {
-	terms   *terms
+	rules   *rules
 	binding uint32
 	reloads uint32 // so many configurations had come
 	sum     uint64 // of the answer
@@ -218,7 +218,7 @@ func (f *finding) saysMore(s *site) bool {
 
 // findSite puts a lane on the site of an answer.
 func (m *Machine) findSite(l *lane, f *finding) {
-	key := siteKey{l.terms, l.key.binding, m.reloads, f.sum()}
+	key := siteKey{l.rules, l.key.binding, m.reloads, f.sum()}
 	s := m.siteOf[key]
 	if s == nil || f.saysMore(s) || !m.sameHosts(s, f.hosts) {
 		s = m.makeSite(l, key, f)
@@ -267,7 +267,7 @@ func (m *Machine) renewSite(l *lane) {
 	if old == &noSite {
 		return
 	}
-	key := siteKey{l.terms, l.key.binding, m.reloads, old.key.sum}
+	key := siteKey{l.rules, l.key.binding, m.reloads, old.key.sum}
 	s := m.siteOf[key]
 	if s == nil || s.digest != old.digest || s.byMX != old.byMX || !slices.Equal(s.best, old.best) || !slices.Equal(s.hosts, old.hosts) ||
 		!slices.EqualFunc(s.addrs, old.addrs, func(a, b routeAddr) bool { return a.place == b.place }) {
@@ -455,26 +455,26 @@ func (m *Machine) bestOf(s *site) []string {
 	return names
 }
 
-// terms is what a lane goes by: a policy and the configuration that it is of. Lanes share
+// rules is what a lane goes by: a policy and the configuration that it is of. Lanes share
 // them.
-type terms struct {
+type rules struct {
 	policy     *policy.Queue
 	generation uint64
 }
 
-var noTerms terms
+var noRules rules
 
-// mostTerms bounds the terms remembered for lanes to come; beyond it only sharing is lost.
-const mostTerms = 1 << 17
+// mostRules bounds the rules remembered for lanes to come; beyond it only sharing is lost.
+const mostRules = 1 << 17
 
-func (m *Machine) termsOf(p *policy.Queue, generation uint64) *terms {
-	t := m.termsBy[p]
+func (m *Machine) rulesOf(p *policy.Queue, generation uint64) *rules {
+	t := m.rulesBy[p]
 	if t == nil || t.generation != generation {
-		if len(m.termsBy) >= mostTerms {
-			clear(m.termsBy)
+		if len(m.rulesBy) >= mostRules {
+			clear(m.rulesBy)
 		}
-		t = &terms{p, generation}
-		m.termsBy[p] = t
+		t = &rules{p, generation}
+		m.rulesBy[p] = t
 	}
 	return t
 }
