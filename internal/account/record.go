@@ -24,6 +24,10 @@ type Record struct {
 	Status   string // RFC 3463, "5.1.1"
 	Diag     string // "smtp;550 5.1.1 ...", or "x-sluice;..." in our own words; lines joined by \n
 	Category string // bounce category; empty for received and delivered
+	Bounce   int    // bounce class by its number; 0 for received and delivered
+	Cause    string // what the reply complains of, "mailbox"; unknown: no rule knows it
+	Reach    string // how far that goes, "recipient"; empty when the cause is not known
+	Rule     string // the reply rule that knew the cause, or at least the bounce class
 	Stage    string // where in the transaction it was said
 
 	Host       string     // MX host
@@ -92,16 +96,34 @@ func (r *Record) recipient(a *sched.Account, env *mail.Envelope, index int) {
 	}
 }
 
-// outcome sets what was said.
-func (r *Record) outcome(o *mail.Outcome) {
+// outcome sets what was said, and what it is about.
+func (r *Record) outcome(o *mail.Outcome, judge func(*classify.Subject) classify.Judgement) {
 	r.Status = classify.Status(o.Reply, o.Class)
 	if r.Kind == sched.RecordBounced {
 		r.Status = classify.Final(o.Reply, o.Class)
 	}
 	r.Diag = Diagnostic(o.Reply)
 	r.Stage = o.Reply.Stage.String()
-	if r.Kind != sched.RecordDelivered {
-		r.Category = string(classify.CategoryOf(r.Status, r.Diag))
+	r.Category, r.Bounce, r.Cause, r.Reach, r.Rule = "", 0, "", "", ""
+	if r.Kind == sched.RecordDelivered || judge == nil {
+		return
+	}
+	s := classify.Subject{Reply: o.Reply, Host: r.Host, Domain: r.Domain}
+	if o.Reply.Enhanced == "" {
+		s.Reply.Enhanced = r.Status
+	}
+	j := judge(&s)
+	r.Category, r.Bounce, r.Cause = string(j.Category), int(j.Bounce), j.Cause.String()
+	if r.Status == classify.Expired && r.Kind == sched.RecordBounced {
+		r.Category = string(classify.MessageExpired) // whatever the last reply was about
+	}
+	if j.Cause != classify.CauseUnknown {
+		r.Reach = j.Reach.String()
+	}
+	if j.CauseRule != nil {
+		r.Rule = j.CauseRule.Name
+	} else if j.BounceRule != nil {
+		r.Rule = j.BounceRule.Name
 	}
 }
 

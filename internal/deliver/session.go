@@ -35,11 +35,11 @@ func (c *conn) open() *ending {
 		return &ending{class: sched.ConnectAborted}
 	}
 	rep, err := c.client.Greeting()
-	if end := opening(rep, err); end != nil {
+	if end := c.opening(rep, err); end != nil {
 		return end
 	}
 	rep, err = c.client.Hello(s.EHLO)
-	if end := opening(rep, err); end != nil {
+	if end := c.opening(rep, err); end != nil {
 		return end
 	}
 	return c.encrypt(s)
@@ -62,11 +62,11 @@ func (c *conn) encrypt(s *policy.Session) *ending {
 		}}
 	}
 	rep, err := c.client.StartTLS(c.agent.cfg.TLS.Config(c.action.Host, verify(want)))
-	if end := opening(rep, err); end != nil {
+	if end := c.opening(rep, err); end != nil {
 		return end
 	}
 	rep, err = c.client.Hello(s.EHLO)
-	return opening(rep, err)
+	return c.opening(rep, err)
 }
 
 func verify(t sched.TLS) smtp.ClientVerify {
@@ -80,11 +80,11 @@ func verify(t sched.TLS) smtp.ClientVerify {
 }
 
 // opening judges a step of the opening; nil: it goes on.
-func opening(rep mail.Reply, err error) *ending {
+func (c *conn) opening(rep mail.Reply, err error) *ending {
 	if err == nil && rep.Class() == 2 {
 		return nil
 	}
-	end := &ending{class: connectClass(classify.Opening(rep)), reply: rep, quit: err == nil}
+	end := &ending{class: connectClass(classify.Opening(rep, c.cause(rep))), reply: rep, quit: err == nil}
 	if endKind(err) == smtp.EndAborted {
 		end.class = sched.ConnectAborted
 	}
@@ -104,9 +104,18 @@ func (c *conn) over(err error) *ending {
 	case smtp.EndLocal:
 		end.class = sched.ConnectOK
 	default:
-		end.class = connectClass(classify.Ending(se.Reply, se.Kind == smtp.EndTimeout, c.delivered))
+		end.class = connectClass(classify.Ending(se.Reply, se.Kind == smtp.EndTimeout, c.delivered, c.cause(se.Reply)))
 	}
 	return end
+}
+
+// cause is what a reply complains of, by the reply rules.
+func (c *conn) cause(rep mail.Reply) classify.Cause {
+	if rep.Class() < 4 {
+		return classify.CauseUnknown // no refusal, or not the receiver's words
+	}
+	j := c.agent.cfg.Judge(&classify.Subject{Reply: rep, Host: c.action.Host, Domain: c.action.Domain})
+	return j.Cause
 }
 
 func connectClass(e classify.Effect) sched.ConnectClass {

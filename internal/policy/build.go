@@ -93,6 +93,7 @@ func (b *builder) global() {
 	if s.Postmaster == "" {
 		s.Postmaster = "postmaster@" + s.Hostname
 	}
+	s.ReplyRules = own(b.root, "reply_rules").Str
 	s.UnknownBindingDefault = own(b.root, "unknown_binding").Str == "default"
 	s.DrainTimeout = own(b.root, "drain_timeout").Duration()
 	s.SuspendAll = own(b.root, "suspend_delivery").Bool()
