@@ -9,4 +9,5 @@ cd "$(dirname "$0")/.."
 scripts/tools.sh
 [ -x bin/sluice ] || make -s build
 CGO_ENABLED=0 go build -o .cache/bin/bench ./bench
-exec unshare --net --mount --pid --fork --kill-child --mount-proc .cache/bin/bench "$@"
+# The shell is the first process of the namespace: it buries what Postfix orphans.
+exec unshare --net --mount --pid --fork --kill-child --mount-proc bash -c '"$@"; exit $?' bench .cache/bin/bench "$@"

@@ -40,7 +40,7 @@ var arrows = map[string][]string{
 	"dns/dnstest":     {"mail", "dns"},
 	"smtp":            {"mail", "metrics"},
 	"smtp/smtptest":   {"mail", "smtp"},
-	"sign":            {"metrics"},
+	"sign":            {"mail", "metrics"},
 	"inject":          {"mail", "policy", "route", "sched", "spool", "sign", "smtp", "metrics"},
 	"inject/smtpin":   {"mail", "policy", "route", "sched", "spool", "sign", "smtp", "inject", "metrics"},
 	"deliver":         {"mail", "policy", "sched", "classify", "smtp", "metrics"},
@@ -136,7 +136,7 @@ func allowed(name string) ([]string, bool) {
 		return a, true
 	}
 	if strings.HasPrefix(name, "config/dialect") {
-		return []string{"mail", "policy", "config"}, true
+		return []string{"mail", "policy", "config", "config/dialect"}, true
 	}
 	return nil, false
 }

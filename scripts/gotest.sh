@@ -20,7 +20,7 @@ case $group in
     mapfile -t packages < <(go list "$@" | grep -v '/internal$')
     set -- "${packages[@]}"
     ;;
-  unit) export SLUICE_WORLDS=${SLUICE_WORLDS:-20s} ;; # random worlds by new seeds
+  unit) export SLUICE_WORLDS=${SLUICE_WORLDS:-1m} ;; # random worlds by new seeds
   blackbox) args+=(-count=1 -v) ;;
   soak)
     export SLUICE_SOAK=1

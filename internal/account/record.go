@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -102,14 +103,24 @@ func (r *Record) outcome(o *mail.Outcome, judge func(*classify.Subject) classify
 	if r.Kind == sched.RecordBounced {
 		r.Status = classify.Final(o.Reply, o.Class)
 	}
+	if o.Class == mail.ClassSuppressed {
+		r.Status = classify.Final(o.Reply, mail.ClassRefused)
+	}
 	r.Diag = Diagnostic(o.Reply)
 	r.Stage = o.Reply.Stage.String()
 	r.Category, r.Bounce, r.Cause, r.Reach, r.Rule = "", 0, "", "", ""
-	if r.Kind == sched.RecordDelivered || judge == nil {
-		return
+	switch {
+	case o.Class == mail.ClassSuppressed:
+		r.Category = CategorySuppressed // nobody was asked
+	case r.Kind != sched.RecordDelivered && judge != nil:
+		r.judge(o.Reply, judge)
 	}
-	s := classify.Subject{Reply: o.Reply, Host: r.Host, Domain: r.Domain}
-	if o.Reply.Enhanced == "" {
+}
+
+// judge sets what the reply rules say.
+func (r *Record) judge(reply mail.Reply, judge func(*classify.Subject) classify.Judgement) {
+	s := classify.Subject{Reply: reply, Host: r.Host, Domain: r.Domain}
+	if reply.Enhanced == "" {
 		s.Reply.Enhanced = r.Status
 	}
 	j := judge(&s)
@@ -120,12 +131,13 @@ func (r *Record) outcome(o *mail.Outcome, judge func(*classify.Subject) classify
 	if j.Cause != classify.CauseUnknown {
 		r.Reach = j.Reach.String()
 	}
-	if j.CauseRule != nil {
-		r.Rule = j.CauseRule.Name
-	} else if j.BounceRule != nil {
-		r.Rule = j.BounceRule.Name
+	if rule := cmp.Or(j.CauseRule, j.BounceRule); rule != nil {
+		r.Rule = rule.Name
 	}
 }
+
+// CategorySuppressed is the category of recipients on the suppression list.
+const CategorySuppressed = "suppressed"
 
 // Diagnostic returns a reply with its type in front (RFC 3464 §2.3.6): smtp for a
 // receiver's words, x-sluice for ours.

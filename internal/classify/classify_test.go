@@ -60,7 +60,7 @@ func TestOpening(t *testing.T) {
 		{"too many connections", reply(421, "4.7.0", mail.StageGreeting), 0, EffectBusy},
 		{"421 to EHLO", reply(421, "", mail.StageEHLO), 0, EffectBusy},
 		{"450 greeting", reply(450, "", mail.StageGreeting), 0, EffectHost},
-		{"no mail here", reply(521, "", mail.StageGreeting), 0, EffectHost},
+		{"no mail here", reply(521, "", mail.StageGreeting), 0, EffectNever},
 		{"554 greeting", reply(554, "5.7.1", mail.StageGreeting), 0, EffectHost},
 		{"EHLO refused", reply(550, "", mail.StageEHLO), 0, EffectHost},
 		{"silence", reply(0, "4.4.2", mail.StageGreeting), 0, EffectHost},

@@ -37,6 +37,9 @@ type Config struct {
 	Judge func(*classify.Subject) classify.Judgement
 	// TLS makes configurations; nil: one that trusts the system's roots.
 	TLS *smtp.ClientTLS
+	// Secured is told how the encryption of each connection went that was to be encrypted; nil:
+	// nobody is. Called from the connections' goroutines.
+	Secured func(TLSResult)
 	// OwnListener reports whether an address is one that this server listens on; nil: none
 	// is. Mail for it would come back to us.
 	OwnListener func(netip.AddrPort) bool
@@ -56,6 +59,8 @@ type Agent struct {
 	mu    sync.Mutex
 	conns map[sched.ConnID]*conn
 	wg    sync.WaitGroup
+
+	habits habits
 }
 
 // New returns an Agent without connections.

@@ -11,42 +11,97 @@ import (
 	"github.com/sluice-mta/sluice/internal/smtp"
 )
 
-// attempt sends a part and reports it; not nil: the connection came to its end by it.
-func (c *conn) attempt(part sched.Deliver) *ending {
+// delivery is a part that the connection is busy with.
+type delivery struct {
+	part    sched.Deliver
+	msg     Message
+	started time.Time
+	tx      smtp.Transaction
+}
+
+// load opens the message of a part; nil: it cannot be, which is reported.
+func (c *conn) load(part sched.Deliver) *delivery {
 	started := c.agent.cfg.Now()
 	msg, err := c.agent.cfg.Open(part.Message)
 	if err != nil {
 		c.unopened(part, started, err)
+		c.emit(sched.Wants{Conn: c.action.Conn, N: 1})
 		return nil
 	}
-	defer msg.Close()
-	tx := &c.tx
-	tx.Envelope, tx.Recipients, tx.Content = msg.Envelope(), part.Recipients, contentFor(msg, part.Recipients)
-	err = c.client.Transact(tx)
-	defer clear(tx.Results) // replies can be long: an idle connection holds none
-	tx.Content = nil
-	if err != nil && c.notBegun(tx, err) {
-		c.emit(sched.Returned{Conn: c.action.Conn, Part: part.Part, Sent: tx.Sent})
-		return c.over(err)
+	d := &c.work[0]
+	if d.msg != nil {
+		d = &c.work[1]
 	}
-	c.done++
-	c.emit(sched.Attempted{
-		Conn: c.action.Conn, Part: part.Part,
-		Outcomes: c.outcomes(part, tx, err),
-		Attempt:  c.describe(tx.Envelope, started),
-	})
-	if err != nil {
-		return c.over(err)
+	d.part, d.msg, d.started = part, msg, started
+	d.tx.Envelope, d.tx.Recipients, d.tx.Content = msg.Envelope(), part.Recipients, contentFor(msg, part.Recipients)
+	d.tx.Next = c.follow
+	return d
+}
+
+// done lets go of the message. Replies can be long: an idle connection holds none.
+func (d *delivery) done() {
+	clear(d.tx.Results)
+	d.tx.Envelope, d.tx.Recipients, d.tx.Content = nil, nil, nil
+	d.msg.Close()
+	d.msg = nil
+}
+
+// follow is the transaction of the next part, whose envelope goes behind the content in
+// hand; nil: there is none now, or none is to be begun.
+func (c *conn) follow() *smtp.Transaction {
+	for {
+		part, ok, stop := c.take()
+		if stop || !ok {
+			return nil
+		}
+		if d := c.load(part); d != nil {
+			c.ahead = d
+			return &d.tx
+		}
 	}
-	return nil
+}
+
+// attempt sends a part, and those that are begun behind it, and reports each; not nil: the
+// connection came to its end by it.
+func (c *conn) attempt(part sched.Deliver) (end *ending) {
+	for d := c.load(part); d != nil; {
+		over := end != nil // before this one had a turn
+		first := c.done == 0
+		err := c.client.Transact(&d.tx)
+		c.learn(err, first)
+		if err != nil && (over || c.notBegun(&d.tx, err)) {
+			c.emit(sched.Returned{Conn: c.action.Conn, Part: d.part.Part, Sent: d.tx.Sent})
+		} else {
+			c.done++
+			c.emit(sched.Attempted{
+				Conn: c.action.Conn, Part: d.part.Part,
+				Outcomes: c.outcomes(d.part, &d.tx, err),
+				Attempt:  c.describe(d.tx.Envelope, d.started),
+			})
+		}
+		switch {
+		case err == nil:
+			c.emit(sched.Wants{Conn: c.action.Conn, N: 1})
+		case end == nil:
+			end = c.over(err)
+		}
+		d.done()
+		d, c.ahead = c.ahead, nil
+	}
+	return end
 }
 
 // notBegun reports whether a session ended before the receiver had to do with the part:
 // nothing was sent, or a connection that had been used was closed, left with a 421, turned
 // out to be out of step, or let RSET wait, before MAIL was answered. On an unused connection that is an attempt: otherwise a
-// receiver that does so always would be tried without end.
+// receiver that does so always would be tried without end. A feature that the receiver
+// offers and does not do is not made use of again: what ended by it, and was not taken, is
+// no attempt either.
 func (c *conn) notBegun(tx *smtp.Transaction, err error) bool {
 	kind := endKind(err)
+	if tx.Retry {
+		return true
+	}
 	if !tx.Sent {
 		return kind == smtp.EndAborted || c.done > 0
 	}
@@ -82,6 +137,9 @@ func (c *conn) outcomes(part sched.Deliver, tx *smtp.Transaction, err error) []m
 			if lost {
 				class, r.Reply.Enhanced = mail.ClassRefused, "5.3.0"
 			}
+		}
+		if r.Again {
+			class = mail.ClassTooMany // as one that was one too many: at once again, and no attempt
 		}
 		if class == mail.ClassDelivered {
 			c.delivered = true

@@ -24,9 +24,11 @@ type conn struct {
 	client    *smtp.Client
 	local     netip.Addr
 	remote    netip.AddrPort
-	tx        smtp.Transaction
-	done      int  // transactions that came to an outcome
-	delivered bool // at least one was taken
+	work      [2]delivery
+	ahead     *delivery   // its envelope is under way behind the content in hand
+	known     smtp.Habits // of the receiver, as remembered
+	done      int         // transactions that came to an outcome
+	delivered bool        // at least one was taken
 
 	mu       sync.Mutex // the mailbox
 	parts    []sched.Deliver
@@ -70,7 +72,9 @@ func (c *conn) run() {
 
 // serve makes one transaction after the other until the connection comes to its end.
 func (c *conn) serve() *ending {
-	c.emit(sched.Connected{Conn: c.action.Conn, TLS: c.client.TLS() != ""})
+	c.adjust()
+	most := c.client.Extensions().Limits
+	c.emit(sched.Connected{Conn: c.action.Conn, TLS: c.client.TLS() != "", Limits: sched.SessionLimits(most)})
 	c.emit(sched.Wants{Conn: c.action.Conn, N: credit})
 	for {
 		part, ok, stop := c.take()
@@ -81,7 +85,9 @@ func (c *conn) serve() *ending {
 			if end := c.attempt(part); end != nil {
 				return end
 			}
-			c.emit(sched.Wants{Conn: c.action.Conn, N: 1})
+			if c.client.Spent() { // a second line behind the scheduler's
+				return &ending{class: sched.ConnectOK, quit: true}
+			}
 		default:
 			if err := c.client.Idle(); err != nil {
 				return c.over(err)

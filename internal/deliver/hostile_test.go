@@ -67,7 +67,7 @@ func TestHostileReceivers(t *testing.T) {
 			ready + "attempted 1: [0 deferred: rcpt: 421 4.3.2 going down]\nreturned 2\nclosed: ok: rcpt: 421 4.3.2 going down",
 		},
 		{
-			"says 421 at the dot", hello + mailSent + "S: 250 ok\nS: 250 ok\nS: 354 go" + body + "S: 421 4.3.2 going down\nclose",
+			"says 421 at the dot", hello + mailSent + "S: 250 ok\nS: 250 ok\nS: 354 go" + body + mailSent + "S: 421 4.3.2 going down\nclose",
 			ready + "attempted 1: [0 deferred: dot: 421 4.3.2 going down]\nreturned 2\nclosed: ok: dot: 421 4.3.2 going down",
 		},
 		{
@@ -101,7 +101,7 @@ func TestHostileReceivers(t *testing.T) {
 				"closed: host: rcpt: 4.5.0 protocol error: RCPT was answered with 354 (waiting for the reply)",
 		},
 		{
-			"says 354 to the dot", hello + mailSent + "S: 250 ok\nS: 250 ok\nS: 354 go" + body + "S: 354 more\nclose",
+			"says 354 to the dot", hello + mailSent + "S: 250 ok\nS: 250 ok\nS: 354 go" + body + mailSent + "S: 354 more\nclose",
 			ready + "attempted 1: [0 deferred: dot: 4.5.0 protocol error: the final dot was answered with 354 (waiting for the reply)]\nreturned 2\n" +
 				"closed: ok: dot: 4.5.0 protocol error: the final dot was answered with 354 (waiting for the reply)",
 		},

@@ -1,8 +1,8 @@
 package deliver
 
 import (
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 
@@ -34,6 +34,7 @@ func (c *conn) open() *ending {
 	if !c.begin(smtp.NewClient(socket, timeouts(s))) {
 		return &ending{class: sched.ConnectAborted}
 	}
+	c.client.SetTrust(c.proves)
 	rep, err := c.client.Greeting()
 	if end := c.opening(rep, err); end != nil {
 		return end
@@ -45,38 +46,13 @@ func (c *conn) open() *ending {
 	return c.encrypt(s)
 }
 
-// encrypt does what the Connect says about TLS. A failure is not made up for on this
-// connection: going on in clear is a new decision of the scheduler's.
-func (c *conn) encrypt(s *policy.Session) *ending {
-	want := c.action.TLS
-	if want == sched.TLSNo {
+// proves looks whether the receiver's certificate proves its name, for mail that asks for
+// that (REQUIRETLS): a session that demanded it has seen it.
+func (c *conn) proves(state tls.ConnectionState) error {
+	if t := c.action.TLS; t == sched.TLSVerifyHost || t == sched.TLSDANE {
 		return nil
 	}
-	if !c.client.Extensions().StartTLS {
-		if want == sched.TLSIfAvailable {
-			return nil
-		}
-		return &ending{class: sched.ConnectTLS, quit: true, reply: mail.Reply{
-			Enhanced: "4.7.4", Stage: mail.StageSTARTTLS,
-			Text: fmt.Sprintf("TLS is required for the host %s, and it does not offer STARTTLS", c.action.Host),
-		}}
-	}
-	rep, err := c.client.StartTLS(c.agent.cfg.TLS.Config(c.action.Host, verify(want)))
-	if end := c.opening(rep, err); end != nil {
-		return end
-	}
-	rep, err = c.client.Hello(s.EHLO)
-	return c.opening(rep, err)
-}
-
-func verify(t sched.TLS) smtp.ClientVerify {
-	switch t {
-	case sched.TLSVerifyCA:
-		return smtp.ClientVerifyCA
-	case sched.TLSVerifyHost:
-		return smtp.ClientVerifyHost
-	}
-	return smtp.ClientVerifyNone
+	return c.agent.cfg.TLS.VerifyHost(requirement(&c.action), state)
 }
 
 // opening judges a step of the opening; nil: it goes on.
@@ -124,6 +100,8 @@ func connectClass(e classify.Effect) sched.ConnectClass {
 		return sched.ConnectBusy
 	case classify.EffectHost:
 		return sched.ConnectHost
+	case classify.EffectNever:
+		return sched.ConnectNever
 	case classify.EffectTLS:
 		return sched.ConnectTLS
 	case classify.EffectNone:

@@ -180,6 +180,13 @@ func (e *Engine) unclaim(id WaiterID) {
 	w.claims = 0
 }
 
+// Forgo gives up the waiter's claims on room: it goes on to wait for tokens alone.
+func (e *Engine) Forgo(id WaiterID) {
+	if e.waiters.has(uint32(id)) && !e.claimed(e.waiter(id), nil) {
+		e.unclaim(id)
+	}
+}
+
 // claimed reports whether the waiter's claims are on just this path, throttles aside.
 func (e *Engine) claimed(w *waiter, path []CounterID) bool {
 	n := w.claims

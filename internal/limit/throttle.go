@@ -60,6 +60,21 @@ func (e *Engine) SetRate(now int64, id CounterID, r Rate) {
 	e.schedule(id)
 }
 
+// AskLess says that a waiter asks for n tokens where it asked for more: what it would do
+// next has become smaller. It keeps its place.
+func (e *Engine) AskLess(now int64, w WaiterID, n int32) {
+	if !e.Parked(w) {
+		return
+	}
+	e.tick(now)
+	for k := e.waiter(w).first; k != 0; k = e.tickets.at(k).more {
+		if t := e.tickets.at(k); t.need > n && e.throttleOf(t.counter) != nil {
+			t.need = max(n, 1)
+			e.schedule(t.counter)
+		}
+	}
+}
+
 // Ready returns when the throttle would admit the toll as far as its bucket is concerned:
 // now if it would.
 func (e *Engine) Ready(now int64, toll Toll) int64 {

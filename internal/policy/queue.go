@@ -108,11 +108,13 @@ type Queue struct {
 	MaxMXHosts                 int           // hosts tried per attempt, >= 1
 	MaxAddressesPerHost        int           // addresses tried of each host, >= 1
 	HostFailureRetry           time.Duration // how long a host that failed is left alone
+	BrokenTLSRetry             time.Duration // how long an address whose TLS failed is spoken to in clear where TLS is only wished for; 0: an hour
 	MXFailuresToDelay          int
 	ConnectTimeoutToDelay      time.Duration
 
 	GenerateBounces  bool
 	GenerateDelayDSN bool
+	ReportSuppressed bool
 
 	Signing *Signing // nil: unsigned
 
@@ -136,6 +138,9 @@ type Session struct {
 
 	EHLO string // name given in EHLO and HELO
 
+	VERP       bool   // each recipient has a return path of its own
+	VERPDomain string // the domain of it; empty: the sender's
+
 	ConnectTimeout   time.Duration
 	GreetingTimeout  time.Duration
 	EHLOTimeout      time.Duration
@@ -149,11 +154,20 @@ type Session struct {
 	QuitTimeout      time.Duration // at most 5 s
 	MTASTSTimeout    time.Duration
 
-	Port       uint16 // remote_smtp_port, 25
-	TLS        TLSMode
-	TLSVerify  TLSVerify
-	UseDANE    bool
-	UseMTASTS  bool
+	UsePipelining bool // where it is offered (RFC 2920)
+	UseChunking   bool // where it is offered (RFC 3030)
+
+	Port      uint16 // remote_smtp_port, 25
+	TLS       TLSMode
+	TLSVerify TLSVerify
+	UseDANE   bool
+	UseMTASTS bool
+
+	TLSMinVersion  uint16 // as crypto/tls numbers them; 0: by what is verified
+	TLSCA          string // file of the trusted roots; empty: the system's
+	TLSCertificate string // file of the certificate shown to receivers that ask for one; empty: none
+	TLSKey         string // its key
+
 	SkipHosts  []netip.Prefix
 	Prohibited []netip.Prefix // prohibited_hosts: connecting there is a permanent failure
 	Gateway    string         // host[:port] or smtps://host as written; empty: by MX

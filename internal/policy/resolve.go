@@ -14,6 +14,7 @@ var opt struct {
 	bind, bindSecondary, weight, ehlo, ipv6              *Option
 	connect, greeting, ehloTime, tlsTime, mailTime       *Option
 	rcptTime, dataTime, blockTime, bodyTime, rset, quit  *Option
+	pipelining, chunking                                 *Option
 	stsTime, maxHosts, maxAddresses                      *Option
 	retry, maxRetry, expiration, retries                 *Option
 	hostRetry, mxFailures, timeoutDelay, bounces, delays *Option
@@ -23,6 +24,7 @@ var opt struct {
 	throttleConns, throttleMessages                      *Option
 	clusterThrottleConns, clusterThrottleMessages        *Option
 	dkim, dkimKey, dkimSelector, dkimDomain              *Option
+	reportSuppressed, verp, verpDomain                   *Option
 }
 
 // bindOptions fills opt from the table.
@@ -58,6 +60,8 @@ func bindOptions() {
 		{&opt.bodyTime, "body_timeout"},
 		{&opt.rset, "rset_timeout"},
 		{&opt.quit, "quit_timeout"},
+		{&opt.pipelining, "use_pipelining"},
+		{&opt.chunking, "use_chunking"},
 		{&opt.stsTime, "mta_sts_timeout"},
 		{&opt.maxHosts, "max_mx_hosts"},
 		{&opt.maxAddresses, "max_addresses_per_host"},
@@ -70,6 +74,9 @@ func bindOptions() {
 		{&opt.timeoutDelay, "connect_timeout_to_delay"},
 		{&opt.bounces, "generate_bounces"},
 		{&opt.delays, "generate_delay_dsn"},
+		{&opt.reportSuppressed, "report_suppressed"},
+		{&opt.verp, "verp"},
+		{&opt.verpDomain, "verp_domain"},
 		{&opt.tls, "tls"},
 		{&opt.verify, "tls_verify"},
 		{&opt.dane, "use_dane"},
@@ -174,11 +181,15 @@ func (s *Snapshot) QueueUnder(binding, domain, rollup string) *Queue {
 		ConnectTimeoutToDelay:      p.value(opt.timeoutDelay).Duration(),
 		GenerateBounces:            p.value(opt.bounces).Bool(),
 		GenerateDelayDSN:           p.value(opt.delays).Bool(),
+		ReportSuppressed:           p.value(opt.reportSuppressed).Bool(),
 		Signing:                    p.signing(),
 		Session:                    s.session(p),
 	}
 	if g := p.own[OneGroup]; len(g) > 0 {
 		q.Group = g[0].Label
+	}
+	if q.Session.VERP {
+		q.MaxRecipientsPerBatch = 1 // a return path is a transaction's
 	}
 	if p.value(opt.ramp).Str == "high" {
 		q.Ramp = 0.75
@@ -191,6 +202,8 @@ func (s *Snapshot) session(p *view) *Session {
 	t := func(o *Option) time.Duration { return p.value(o).Duration() }
 	n := &Session{
 		EHLO:             s.Hostname,
+		VERP:             p.value(opt.verp).Bool(),
+		VERPDomain:       p.value(opt.verpDomain).Str,
 		ConnectTimeout:   t(opt.connect),
 		GreetingTimeout:  t(opt.greeting),
 		EHLOTimeout:      t(opt.ehloTime),
@@ -203,6 +216,8 @@ func (s *Snapshot) session(p *view) *Session {
 		RsetTimeout:      t(opt.rset),
 		QuitTimeout:      t(opt.quit),
 		MTASTSTimeout:    t(opt.stsTime),
+		UsePipelining:    p.value(opt.pipelining).Bool(),
+		UseChunking:      p.value(opt.chunking).Bool(),
 		Port:             uint16(p.value(opt.port).Num),
 		TLS:              TLSMode(p.value(opt.tls).Num),      // the choices are in the order of the type
 		TLSVerify:        TLSVerify(p.value(opt.verify).Num), // likewise

@@ -56,11 +56,15 @@ type conn struct {
 	delivered  int32 // transactions in which somebody was delivered to
 	served     int32 // transactions with an outcome, in this turn
 	recipients int32
-	unstored   int32 // outcomes that the spool has not written (S6)
+	most       SessionLimits
+	domains    []uint32 // of the recipients it has carried, where the receiver bounds them
+	mails      int32    // parts handed out, over its whole life
+	unstored   int32    // outcomes that the spool has not written (S6)
 	held       uint8
 	state      connState
 	in         connList
 	tls        TLS
+	dane       *dane
 	retiring   bool // gets no further part of its queue
 	spent      bool // because its turn is over: it may serve another
 	bides      bool // waits until it can pass on to another
@@ -104,6 +108,7 @@ func (m *Machine) settle(h uint32) {
 	}
 	blocked := m.held || q.halted(l)
 	for !c.retiring && !blocked && q.ready.n > 0 && m.mayTake(c, l) {
+		m.trim(c, q)
 		if !m.fits(c, l, m.nextReady(q)) {
 			m.retire(c, q)
 			break
@@ -131,7 +136,7 @@ func (m *Machine) settle(h uint32) {
 
 // mayTake reports whether the connection can be given a part as far as it is concerned.
 func (m *Machine) mayTake(c *conn, l *lane) bool {
-	if c.credit <= 0 || c.doubtful || !m.gap(c) || c.held > 0 && c.metered() {
+	if c.credit <= 0 || c.doubtful || !m.gap(c) || c.held > 0 && c.metered() || c.full() || !c.takesDomain(l.key.domain) {
 		return false
 	}
 	most := l.policy.MaxDeliveriesPerConnection
@@ -156,7 +161,7 @@ func (m *Machine) fits(c *conn, l *lane, h uint32) bool {
 
 // mustRetire reports whether the connection has come to its end.
 func (m *Machine) mustRetire(c *conn, l *lane) bool {
-	if m.stopping {
+	if m.stopping || c.full() || !c.takesDomain(l.key.domain) {
 		return true
 	}
 	if most := l.policy.MaxRecipientsPerConnection; most > 0 && int(c.recipients) >= most {
@@ -206,6 +211,7 @@ func (m *Machine) give(h, part uint32) {
 	}
 	c.parts[c.held] = part
 	c.held++
+	c.handed(m.lanes.at(c.lane).key.domain)
 	c.credit--
 	m.limits.Busy(&c.permit)
 	m.wheel.cancel(&c.timer)

@@ -46,6 +46,9 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 			j++
 		}
 		base, healthy := m.choose(l, hosts[i:j], n, turn)
+		if healthy && j < len(hosts) && base.Counter == 0 && m.refuseAll(q) {
+			healthy = false // what they say is no fullness any more: the next ones
+		}
 		switch {
 		case healthy && m.takeOver(h, l, hosts[i:j], n, turn):
 			return
@@ -59,6 +62,12 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		i = j
 	}
 	m.limits.Cancel(turn.Waiter)
+	if m.bides(l) {
+		for _, p := range m.missed {
+			m.missPlace(h, p)
+		}
+		return
+	}
 	class, reply := m.hostsFailed(l)
 	m.failHead(h, class, reply)
 }
@@ -133,10 +142,7 @@ func isOwn(a *routeAddr, id limit.CounterID) bool {
 // failedUntil is how long an address is left alone by those with the given TLS needs.
 func (m *Machine) failedUntil(h uint32, tls TLS) int64 {
 	p := m.places.at(h)
-	if tls >= TLSRequired {
-		return max(p.failed, p.tlsFailed)
-	}
-	return p.failed
+	return max(p.failed, p.tlsFailed.of(tls))
 }
 
 // lightest picks the candidate with the fewest connections, at random among equals.
@@ -164,7 +170,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	c := m.conns.at(ch)
 	*c = conn{
 		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
-		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls,
+		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls, dane: x.host.dane,
 	}
 	tolls := m.openingTolls(x.addr.fares, n)
 	if b, ok := m.limits.Acquire(m.now, &c.permit, x.addr.path, tolls, turn); !ok {
@@ -189,9 +195,10 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	m.begins(ch, c)
 	m.gateTry(ch, c)
 	b, d := m.laneNames(l)
+	records, names := c.dane.certificate()
 	m.emit(Connect{
 		Conn: m.connID(ch), Binding: b, Domain: d, Tenant: m.names.tenants[q.tenant], Host: p.key.host, Address: p.key.addr, Port: p.key.port,
-		TLS: c.tls, Policy: l.policy,
+		TLS: c.tls, TLSA: records, Names: names, Policy: l.policy,
 	})
 	m.touch(h) // it may want more
 }
@@ -236,24 +243,12 @@ func (m *Machine) yield(id limit.CounterID) {
 	}
 }
 
-// hostsFailed is the class and words for mail none of whose hosts could be reached.
-func (m *Machine) hostsFailed(l *lane) (mail.Class, mail.Reply) {
-	reply := mail.Reply{Text: "all hosts failed", Stage: mail.StageConnect}
-	for i := range l.route.addrs {
-		if p := m.places.at(l.route.addrs[i].place); p.reply != nil {
-			reply = *p.reply
-			reply.Text = "all hosts failed; " + p.key.host + ": " + reply.Text
-		}
-	}
-	return mail.ClassDeferred, reply
-}
-
 func (m *Machine) connected(ev *Connected) {
 	h, c, ok := m.connOf(ev.Conn)
 	if !ok || c.state != connDialing {
 		return
 	}
-	c.state, c.opened = connOpen, true
+	c.state, c.opened, c.most = connOpen, true, ev.Limits
 	m.proves(c.host)
 	m.answered(c)
 	p := m.places.at(c.place)
@@ -262,12 +257,13 @@ func (m *Machine) connected(ev *Connected) {
 		g := m.gates.at(x.gate)
 		g.bears = max(g.bears, x.open)
 	}
-	p.failed = 0
+	p.speaks()
+	if r := m.lanes.at(c.lane).route; r != nil {
+		r.owes = false
+	}
 	if ev.TLS {
-		p.noTLS = 0
-		if c.tls >= TLSRequired { // one that verifies nothing says nothing about those that do
-			p.tlsFailed = 0
-		}
+		p.noTLS, p.noTLSWhy = 0, nil
+		p.tlsFailed.proven(c.tls)
 	}
 	m.wakePlace(c.place)
 	m.touch(c.queue)
@@ -309,10 +305,11 @@ func (m *Machine) connectTrouble(h uint32, c *conn, class ConnectClass, reply ma
 		return
 	case class == ConnectAborted:
 	case class == ConnectTLS && c.tls == TLSIfAvailable:
-		p.noTLS = m.now + noTLSFor
+		m.breaksTLS(p, l, reply)
 	case class == ConnectTLS:
-		m.hostFails(c, p, &p.tlsFailed, l, reply)
+		m.hostFails(c, p, p.tlsFailed.at(c.tls), l, reply)
 	default:
+		p.fails(m.now, class == ConnectNever)
 		m.hostFails(c, p, &p.failed, l, reply)
 	}
 	m.gateDone(h, c)
@@ -323,6 +320,9 @@ func (m *Machine) connectTrouble(h uint32, c *conn, class ConnectClass, reply ma
 func (m *Machine) hostFails(c *conn, p *place, until *int64, l *lane, reply mail.Reply) {
 	if *until <= m.now {
 		m.emit(Log{Level: Warn, Subject: "host " + p.key.host, Text: fmt.Sprintf("%v failed: %s; tried again in %v", p.key.addr, reply, l.policy.HostFailureRetry)})
+	}
+	if l.route != nil {
+		l.route.owes = true
 	}
 	*until = onTick(m.now + int64(l.policy.HostFailureRetry))
 	r := reply

@@ -96,7 +96,10 @@ func (m *Machine) dryAll() bool {
 }
 
 // thirst lines the queue up for the tokens that its open connections lack; without any it
-// leaves all lines. It keeps its place where it stands in those lines already.
+// leaves all lines. It keeps its place where it stands in those lines already. If it has the
+// turn of a throttle and another one stops it, the first has let it pass: else two could send
+// it back and forth for ever. It will open nothing by these tokens: no room is held back for
+// it.
 func (m *Machine) thirst(h uint32) {
 	if len(m.dry) == 0 {
 		m.unwait(h)
@@ -107,9 +110,13 @@ func (m *Machine) thirst(h uint32) {
 		return
 	}
 	w := limit.WaiterID(h)
-	m.limits.Cancel(w) // nothing is held back for it: it will open nothing by these tokens
+	if m.turn == 0 {
+		m.limits.Cancel(w)
+	} else {
+		m.limits.Forgo(w)
+	}
 	m.full, m.way = m.full[:0], nil
-	m.park(q, limit.Turn{Waiter: w, Tenant: q.tenant, Poor: q.conns == 0})
+	m.park(q, limit.Turn{Waiter: w, From: m.turn, Tenant: q.tenant, Poor: q.conns == 0})
 	q.thirsty = true
 }
 

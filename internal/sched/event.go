@@ -30,6 +30,13 @@ type (
 		Received  int64 // when it was accepted; clamped so that its age is at least 0
 		Recovered bool
 		Parts     []SubmittedPart
+
+		Release  int64 // not attempted before (FUTURERELEASE); its life counts from then; 0: at once
+		Deadline int64 // of DELIVERBY; 0: none
+		// Notify says that at the deadline its delay is reported and it is tried on; else it is
+		// given up then.
+		Notify bool
+		Traced bool // a Bounce with Relayed is to tell of recipients delivered to
 	}
 	// SubmittedPart is the recipients of the message for one binding and domain. The
 	// scheduler cuts it by max_recipients_per_batch.
@@ -42,6 +49,10 @@ type (
 		Recipients []int  // indices into the envelope
 		Attempts   int    // attempts so far
 		Due        int64  // not tried before; clamped to now + max_retry_interval
+		// Refused, when set, ends them at once, without an attempt; Report says whether their
+		// sender is told.
+		Refused *mail.Reply
+		Report  bool
 	}
 
 	// Resolved answers Resolve: where mail of a binding for a domain may go, and what its
@@ -61,6 +72,8 @@ type (
 		// records are not asked for (gateway, routes), or unknown.
 		MX   []string
 		Best int
+		// Barred are those of MX to which a policy of the domain (MTA-STS) lets no mail go.
+		Barred []string
 		// Hosts in order of preference, best first. Hosts with an equal Preference are
 		// equals, in random order. Already filtered by policy (MTA-STS, DANE), families
 		// and prohibited addresses; at most max_mx_hosts of them, each with at most
@@ -80,13 +93,23 @@ type (
 		Addresses  []netip.Addr
 		Port       uint16
 		TLS        TLS
+		TLSA       []mail.TLSA // for TLSDANE: usable ones, one of which the certificate must satisfy; not changed
+		Names      []string    // for TLSDANE: those of which it must show one, where a trust anchor is named; not changed
+		TLSWhy     string      // what asks for it, in words; empty: tls and tls_verify
 		Policy     *policy.Host
 	}
 
 	// Connected says that a session is ready: greeting, EHLO and TLS are done.
 	Connected struct {
-		Conn ConnID
-		TLS  bool
+		Conn   ConnID
+		TLS    bool
+		Limits SessionLimits
+	}
+	// SessionLimits is what the receiver takes at most (RFC 9422); 0: it does not say.
+	SessionLimits struct {
+		Mail       int // transactions of one connection
+		Rcpt       int // recipients of one transaction
+		RcptDomain int // domains of recipients on one connection
 	}
 	// ConnectFailed says that no session came about. Closed follows when the receiver
 	// has let go.
@@ -223,7 +246,14 @@ const (
 	TLSRequired // STARTTLS or no delivery
 	TLSVerifyCA
 	TLSVerifyHost
+	TLSDANE // the certificate must satisfy a TLSA record (RFC 7672)
+
+	tlsKinds = iota
 )
+
+var tlsNames = [...]string{"if available", "no", "required", "required, verified by its authority", "required, verified by its authority and name", "required, verified by DANE"}
+
+func (t TLS) String() string { return tlsNames[t] }
 
 // ConnectClass says how a connection failed or ended, and whom it speaks of.
 type ConnectClass uint8
@@ -249,9 +279,12 @@ const (
 	ConnectLocalRoute
 	// ConnectAborted: we ended it (Close with abort, shutdown).
 	ConnectAborted
+	// ConnectNever: as ConnectHost, and the host says that it never takes mail (RFC 7504).
+	// Mail all of whose hosts say so is refused.
+	ConnectNever
 )
 
-var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted"}
+var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted", "never"}
 
 func (c ConnectClass) String() string { return connectNames[c] }
 

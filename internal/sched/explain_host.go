@@ -34,7 +34,7 @@ func (m *Machine) hostViews(now int64, l *lane) []HostView {
 
 func (m *Machine) hostView(now int64, l *lane, rh *routeHost) HostView {
 	x := m.hosts.at(rh.host)
-	v := HostView{Host: x.key.host, Preference: rh.preference, Conns: x.conns, State: "ok"}
+	v := HostView{Host: x.key.host, Preference: rh.preference, Conns: x.conns, State: "ok", TLS: rh.tlsText()}
 	failed, full := neverTime, true
 	var by *routeAddr
 	for k := rh.from; k < rh.to; k++ {
@@ -65,6 +65,9 @@ func (m *Machine) hostView(now int64, l *lane, rh *routeHost) HostView {
 		v.Why = m.fullText(by)
 	case x.crowded():
 		v.State = x.crowdText()
+	}
+	if v.State == "ok" {
+		v.State = m.clearText(now, l, rh)
 	}
 	return v
 }
@@ -169,10 +172,11 @@ func (m *Machine) addressView(now int64, k placeKey) AddressView {
 	switch {
 	case p.failed > now:
 		v.State = "failed, tried again in " + span(p.failed-now)
-	case p.tlsFailed > now:
-		v.State = "TLS failed, tried again in " + span(p.tlsFailed-now)
+	case p.tlsFailed.last() > now:
+		v.State = "TLS failed, tried again in " + span(p.tlsFailed.last()-now)
 	case p.noTLS > now:
-		v.State = "spoken to in clear, TLS failed"
+		v.State = p.inClear(now)
+		return v
 	}
 	if p.reply != nil && v.State != "ok" {
 		v.State += ": " + p.reply.String()

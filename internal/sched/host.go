@@ -3,22 +3,21 @@ package sched
 import (
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
 )
 
-// noTLSFor is how long an address whose TLS failed is spoken to in clear where TLS was
-// only wished for.
-const noTLSFor = int64(time.Hour)
-
 // place is one address of a host, as all bindings see it.
 type place struct {
 	key       placeKey
-	failed    int64 // left alone until then
-	tlsFailed int64 // the same, for those who insist on TLS
-	noTLS     int64 // until then in clear where TLS is only wished for
+	failed    int64       // left alone until then
+	tlsFailed tlsTimes    // the same, for those who insist on TLS
+	noTLS     int64       // until then in clear where TLS is only wished for
+	noTLSWhy  *mail.Reply // why
+	down      int64       // since when it has not been spoken to; 0: it has, or has not been tried
+	rounds    int32       // failures in a row
+	never     bool        // it says that it never takes mail
 	reply     *mail.Reply
 	line      fifo[gatePlace] // queues that wait elsewhere because of it
 	timer     uint32
@@ -89,7 +88,7 @@ func (m *Machine) usePlace(h uint32, by int) {
 	if p.refs += by; p.refs > 0 {
 		return
 	}
-	if until := max(p.failed, p.tlsFailed, p.noTLS); until > m.now {
+	if until := max(p.failed, p.tlsFailed.last(), p.noTLS); until > m.now {
 		if p.timer == noTimer {
 			p.timer = m.wheel.set(until, timerPlace, h) // what is known of it outlives its routes
 		}
@@ -105,7 +104,7 @@ func (m *Machine) placeTimer(h uint32) {
 	p := m.places.at(h)
 	p.timer = noTimer
 	m.wakePlace(h)
-	if until := max(p.failed, p.tlsFailed); until > m.now && p.line.len() > 0 {
+	if until := max(p.failed, p.tlsFailed.last()); until > m.now && p.line.len() > 0 {
 		p.timer = m.wheel.set(until, timerPlace, h)
 		return
 	}
@@ -121,7 +120,7 @@ func (m *Machine) missPlace(h, place uint32) {
 		q.gated, q.before = true, uint8(causeHosts)
 	}
 	p.line.push(gatePlace{h, q.epoch})
-	at := max(p.failed, p.tlsFailed)
+	at := max(p.failed, p.tlsFailed.last())
 	if p.timer != noTimer && m.wheel.timers.at(p.timer).tick > ticks(at) {
 		m.wheel.cancel(&p.timer) // it is for what is to be forgotten later
 	}

@@ -174,7 +174,7 @@ func (m *Machine) leadsTo(c *conn, l *lane) *routeAddr {
 				continue
 			}
 			healthy = true
-			if rh.host == c.host && a.place == c.place && m.content(c, rh.tls) {
+			if rh.host == c.host && a.place == c.place && m.content(c, rh) {
 				return a
 			}
 		}
@@ -182,22 +182,11 @@ func (m *Machine) leadsTo(c *conn, l *lane) *routeAddr {
 	return nil
 }
 
-// content reports whether mail with that TLS need may go over the connection.
-func (m *Machine) content(c *conn, need TLS) bool {
-	if need == TLSIfAvailable && m.places.at(c.place).noTLS > m.now {
-		return true // it would be spoken to in clear
-	}
-	if need == TLSNo || c.tls == TLSNo {
-		return need == c.tls
-	}
-	return need <= c.tls
-}
-
 // bears reports whether the connection may carry the queue's next part, and would not end
 // at once, by what the lane allows a connection in its life.
 func (m *Machine) bears(c *conn, l *lane, q *queue) bool {
 	p := l.policy
-	return (p.MaxDeliveriesPerConnection <= 0 || int(c.delivered) < p.MaxDeliveriesPerConnection) &&
+	return !c.full() && c.takesDomain(l.key.domain) && (p.MaxDeliveriesPerConnection <= 0 || int(c.delivered) < p.MaxDeliveriesPerConnection) &&
 		(p.MaxRecipientsPerConnection <= 0 || int(c.recipients) < p.MaxRecipientsPerConnection) &&
 		m.fits(c, l, m.nextReady(q))
 }

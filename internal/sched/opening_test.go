@@ -90,13 +90,13 @@ func TestMissedPlaceWakes(t *testing.T) {
 	m.now = 1000 * sec
 	h := m.placeFor(placeKey{host: "mx.test"})
 	p := m.places.at(h)
-	p.noTLS = m.now + noTLSFor
+	p.noTLS = m.now + int64(noTLSFor)
 	m.usePlace(h, 1)
 	m.usePlace(h, -1) // no route names it for a while: a timer is to forget it
 	m.usePlace(h, 1)
-	p.tlsFailed = onTick(m.now + 120*sec)
+	*p.tlsFailed.at(TLSRequired) = onTick(m.now + 120*sec)
 	m.missPlace(m.queues.alloc(), h)
-	if at := m.wheel.timers.at(p.timer).tick << tickBits; at != p.tlsFailed {
+	if at := m.wheel.timers.at(p.timer).tick << tickBits; at != p.tlsFailed.last() {
 		t.Errorf("looked at again %d s from now", (at-m.now)/sec)
 	}
 }

@@ -40,11 +40,12 @@ func (m *Machine) operator(ev *Operator) {
 			}
 		})
 		m.eachSelected(ev, "made due", func(h uint32, p *part) bool {
-			if p.state != partWaiting {
+			due := max(m.now, m.terms[p.msg].release)
+			if p.state != partWaiting || p.due <= due {
 				return false
 			}
 			m.leave(h)
-			p.due = m.now
+			p.due = due
 			m.enter(h, false)
 			return true
 		})
@@ -129,7 +130,7 @@ func (m *Machine) forgetFailures(l *lane) {
 	if r := l.route; r != nil {
 		for i := range r.addrs {
 			p := m.places.at(r.addrs[i].place)
-			p.failed, p.tlsFailed = 0, 0
+			p.failed, p.tlsFailed = 0, tlsTimes{}
 		}
 		if r.class != mail.ClassDelivered {
 			r.until = 0

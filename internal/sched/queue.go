@@ -82,6 +82,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 		m.thirst(h)
 		return
 	case from == 0 && m.inLine(h) && (q.waitOn != 0 && !q.thirsty || q.gated):
+		m.limits.AskLess(m.now, limit.WaiterID(h), m.nextSize(q))
 		return // it has its place in line already
 	}
 	if q.waitOn != 0 || q.gated {

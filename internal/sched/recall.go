@@ -21,7 +21,8 @@ func (m *Machine) returned(ev Returned) {
 		return
 	}
 	if !ev.Sent {
-		m.unspend(m.conns.at(ch), h)
+		m.unspend(c, h)
+		c.mails--
 	}
 	wanted := c.recalled == h
 	m.takeBack(ch, h)

@@ -23,9 +23,11 @@ type laneRoute struct {
 	class   mail.Class
 	known   bool
 	asking  bool
+	owes    bool     // a message of the lane is to be deferred for a connection that failed
+	partly  bool     // the domain has more hosts than these
 	byMX    bool     // by MX records
 	best    []string // those of the best preference, where hosts does not tell
-	digest  uint64   // of all hosts that mail may go to
+	digest  uint64   // of all hosts that mail may go to, and how
 }
 
 // reply is why there is no route.
@@ -40,7 +42,9 @@ type routeHost struct {
 	host       uint32
 	preference int
 	tls        TLS
-	from, to   int // in addrs
+	dane       *dane  // for TLSDANE
+	tlsWhy     string // what asks for it
+	from, to   int    // in addrs
 }
 
 type routeAddr struct {
@@ -130,6 +134,7 @@ func (m *Machine) resolved(ev *Resolved) {
 func (m *Machine) takeAnswer(h uint32, l *lane, ev *Resolved) (same bool) {
 	r := l.route
 	same = r.known && r.class == mail.ClassDelivered && ev.Class == mail.ClassDelivered && m.sameHosts(r, ev.Hosts)
+	r.partly = len(ev.MX) > len(ev.Hosts)
 	changed, others := false, false
 	if ev.Class == mail.ClassDelivered {
 		changed = m.reroute(h, ev)
@@ -169,7 +174,7 @@ func (m *Machine) sameHosts(r *laneRoute, hosts []RouteHost) bool {
 			return false
 		}
 		rh := &r.hosts[k]
-		if rh.preference != x.Preference || rh.tls != x.TLS || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
+		if rh.preference != x.Preference || rh.tls != x.TLS || !rh.dane.same(daneOf(x)) || rh.tlsWhy != x.TLSWhy || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
 			return false
 		}
 		for _, a := range r.addrs[rh.from:rh.to] {
@@ -229,7 +234,7 @@ func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
 	for i := range hosts {
 		x := &hosts[i]
 		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
-		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, from: len(r.addrs)}
+		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(r.addrs)}
 		m.useHost(rh.host, 1)
 		m.hosts.at(rh.host).port = x.Port
 		if hs := m.hosts.at(rh.host); x.Policy != nil && r.asked >= hs.generation {

@@ -73,9 +73,9 @@ func (m *Machine) reroute(h uint32, ev *Resolved) (changed bool) {
 }
 
 // recount has the connections of a lane counted where they belong now, before anything
-// is opened. hosts are the names that its mail may go to; a connection to another one
-// takes no further part. Nil: any. Those opened in doubt take parts from now on, or, when
-// nobody could tell (failed), end.
+// is opened. hosts are the names that its mail may go to; a connection to another one,
+// or without the TLS that is asked for by now, takes no further part. Nil: any. Those opened
+// in doubt take parts from now on, or, when nobody could tell (failed), end.
 func (m *Machine) recount(l *lane, hosts []string, failed bool) {
 	if l.open.n == 0 || failed && l.doubtful == 0 {
 		return
@@ -91,7 +91,8 @@ func (m *Machine) recount(l *lane, hosts []string, failed bool) {
 		open.remove(ch)
 		open.push(ch) // each in turn
 		c := m.conns.at(ch)
-		ends := failed && c.doubtful || hosts != nil && !slices.Contains(hosts, m.hosts.at(c.host).key.host)
+		ends := failed && c.doubtful ||
+			hosts != nil && (!slices.Contains(hosts, m.hosts.at(c.host).key.host) || !m.stillSecure(m.lanes.at(h), c))
 		m.noDoubt(m.lanes.at(h), c)
 		if ends && !c.retiring {
 			m.retire(c, m.queues.at(c.queue))
@@ -125,7 +126,7 @@ func (m *Machine) nextUrgent() bool { return m.nextOf(&m.urgent) }
 // DNS, and reports whether the hosts are others than before.
 func (r *laneRoute) remember(ev *Resolved) (others bool) {
 	names := hostNames(ev)
-	sum := digest(names)
+	sum := digest(names) + kinds(ev.Hosts)
 	others = r.digest != 0 && r.digest != sum
 	r.digest = sum
 	r.byMX, r.best = ev.Best > 0, nil
@@ -137,8 +138,11 @@ func (r *laneRoute) remember(ev *Resolved) (others bool) {
 
 // hostNames is all hosts that mail may go to, by an answer.
 func hostNames(ev *Resolved) []string {
-	if len(ev.MX) > 0 {
+	if len(ev.MX) > 0 && len(ev.Barred) == 0 {
 		return ev.MX
+	}
+	if len(ev.MX) > 0 {
+		return slices.DeleteFunc(slices.Clone(ev.MX), func(n string) bool { return slices.Contains(ev.Barred, n) })
 	}
 	names := make([]string, len(ev.Hosts))
 	for i := range ev.Hosts {

@@ -81,6 +81,7 @@ type HostView struct {
 	Conns      int    `json:"connections"`
 	State      string `json:"state"` // "ok", "failed, tried again in 80s", "full", ...
 	Why        string `json:"why"`   // more of it, in words: what is full, why it is not used; empty: nothing to say
+	TLS        string `json:"tls"`   // what a connection must do about TLS, and what asks for it
 }
 
 // QueueView is one row of `queue list`.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/idna"
+	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // Spec asks for one signature.
@@ -73,7 +73,7 @@ func (m *Message) field(keys *Keys, s *Spec, now time.Time) ([]byte, error) {
 	if domain == "" {
 		return nil, fmt.Errorf("%w: the message has no From address that could name its domain", ErrNoKey)
 	}
-	ascii, err := idna.Lookup.ToASCII(domain)
+	ascii, err := mail.CanonicalDomain(domain)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the domain %q of the From address is malformed", ErrNoKey, domain)
 	}

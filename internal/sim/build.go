@@ -184,8 +184,7 @@ func (w *World) checkThrottled(q *sched.QueueView, route []way) {
 			if x, ok := w.m.ExplainCounter(w.now, g.key, 0); ok && x.Claims > 0 {
 				late = max(late, tokenLate+time.Duration(int64(g.per)/g.n))
 			}
-			now := w.now - w.begin - int64(late)
-			if y := w.referee.windows[g.key]; y != nil && y.rate == g.rate && y.ready(now) > now {
+			if w.referee.spent(g, w.now-w.begin-int64(late)) {
 				return
 			}
 		}

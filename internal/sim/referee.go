@@ -31,7 +31,7 @@ type standing struct {
 func (r *referee) opened(w *World, c *conn) {
 	r.counts(w, c, "opened as")
 	for _, g := range w.gauges(c, "connections") {
-		r.spend(w, g, 1, c)
+		r.spend(w, g, 1, c, "connections")
 	}
 }
 
@@ -95,6 +95,7 @@ func (w *World) counted(key string) int {
 // that is gone has open stays where it was.
 func (r *referee) reload(w *World) {
 	r.reloading = true
+	r.rerate(w)
 	for _, o := range w.conns {
 		o.on.before = o.on.now
 		if !w.bindingOf(o.Binding).gone {
@@ -133,15 +134,34 @@ func (r *referee) closed(c *conn) {
 }
 
 // spend notes an act under a rate, and that it was not one too many in any window.
-func (r *referee) spend(w *World, g gauge, cost int64, what fmt.Stringer) {
+func (r *referee) spend(w *World, g gauge, cost int64, c *conn, act string) {
 	x := r.windows[g.key]
 	if x == nil || x.rate != g.rate {
 		x = newWindow(g.rate)
 		r.windows[g.key] = x
 	}
+	x.spender, x.act = c, act
 	if over := x.add(w.now-w.begin, cost); over != "" {
-		w.fail("%v: %s: %s", what, g.key, over)
+		w.fail("%v: %s: %s", c, g.key, over)
 	}
+}
+
+// rerate begins the windows of those rates anew that a configuration has changed. One that
+// is changed and changed back must not be missed because nothing was sent in between.
+func (r *referee) rerate(w *World) {
+	for key, x := range r.windows {
+		still := slices.ContainsFunc(w.gauges(x.spender, x.act), func(g gauge) bool { return g.key == key && g.rate == x.rate })
+		if !still {
+			r.windows[key] = &window{spender: x.spender, act: x.act}
+		}
+	}
+}
+
+// spent tells whether a rate is known to have no token at a time: by the acts under it, or
+// because it has changed since the last one, so that what was owed is not known.
+func (r *referee) spent(g gauge, at int64) bool {
+	x := r.windows[g.key]
+	return x != nil && (x.rate != g.rate || x.ready(at) > at)
 }
 
 // refund takes an act back that was not carried out.

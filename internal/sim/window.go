@@ -18,6 +18,9 @@ type window struct {
 	acts   []deed
 	sum    int64
 	least  int64
+
+	spender *conn  // who acted last,
+	act     string // and how: what tells whether the rate still is the same
 }
 
 type deed struct{ at, cost int64 }

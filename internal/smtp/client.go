@@ -62,8 +62,10 @@ func (e *SessionError) Unwrap() error { return e.Err }
 //
 // Every step has a time-out of its own, counted from the moment the client begins to
 // wait for that reply, whatever trickles in meanwhile. A group of pipelined commands
-// (RFC 2920) is one write; sending and receiving are separate functions, so that the
-// envelope of the next message can share a flight with the content of the last.
+// (RFC 2920) is one write, and the envelope of the next message shares a flight with the
+// content of the one before: one turn a message. Nothing is ever sent behind EHLO, STARTTLS, AUTH or
+// QUIT before their reply: each of them is a group of its own, after everything before it
+// has been answered.
 type Client struct {
 	raw  net.Conn // the socket
 	conn net.Conn // raw, or TLS over it
@@ -75,7 +77,20 @@ type Client struct {
 	ext   Extensions
 	tls   string // as mail.Attempt.TLS
 	over  *SessionError
-	reset bool // RSET must come before the next MAIL
+	reset bool         // RSET must come before the next MAIL
+	mails int          // MAIL commands sent
+	ahead *Transaction // its envelope is under way behind the content of the one before
+	owed  bool         // replies are outstanding while we write
+	deaf  error        // why nothing can be written any more, while replies were owed
+
+	allowed Feature // what may be made use of where it is offered
+	habits  Habits
+	used    Feature // what this session has made use of
+	accused Feature // what it has found broken
+	culprit Feature // what it ended by
+	blamed  bool    // its end has been looked at
+
+	trust trust
 
 	mu      sync.Mutex // guards what follows, and the order of deadlines
 	aborted bool
@@ -86,13 +101,16 @@ type Client struct {
 
 // NewClient returns a session over conn, which it closes in the end.
 func NewClient(conn net.Conn, t ClientTimeouts) *Client {
-	c := &Client{raw: conn, conn: conn, t: t, wait: -1}
+	c := &Client{raw: conn, conn: conn, t: t, wait: -1, allowed: Pipelining | Ahead}
 	c.rr = NewReplyReader(clientSource{c})
 	return c
 }
 
 // Extensions returns what the receiver offered in its last reply to EHLO.
 func (c *Client) Extensions() *Extensions { return &c.ext }
+
+// Spent reports whether the receiver takes no further message in this session (MAILMAX, RFC 9422 §4.1).
+func (c *Client) Spent() bool { return c.ext.Limits.Mail > 0 && c.mails >= c.ext.Limits.Mail }
 
 // TLS describes the encryption, "TLS1.3/TLS_AES_128_GCM_SHA256"; empty in clear.
 func (c *Client) TLS() string { return c.tls }
@@ -152,6 +170,11 @@ func (c *Client) next(stage mail.Stage, timeout time.Duration) (int, *SessionErr
 	if err != nil {
 		return 0, c.fail(stage, "waiting for the reply", err)
 	}
+	return c.spoke(stage, code)
+}
+
+// spoke takes note of a reply that was read.
+func (c *Client) spoke(stage mail.Stage, code int) (int, *SessionError) {
 	if code == 421 {
 		c.over = &SessionError{Kind: EndSaid, Reply: c.rr.Reply(stage)}
 		return 0, c.over
@@ -164,6 +187,9 @@ func (c *Client) next(stage mail.Stage, timeout time.Duration) (int, *SessionErr
 func (c *Client) quiet(stage mail.Stage) *SessionError {
 	if c.over != nil {
 		return c.over
+	}
+	if c.deaf != nil {
+		return c.farewell(stage, c.deaf)
 	}
 	if c.rr.Buffered() == 0 {
 		return nil
@@ -182,6 +208,7 @@ func (c *Client) unasked(stage mail.Stage) *SessionError {
 		c.over = &SessionError{Kind: EndSaid, Reply: rep}
 		return c.over
 	}
+	c.outOfStep()
 	return c.fail(stage, "before the command", protocolError("a reply to nothing: %q", clip([]byte(rep.String()), 80)))
 }
 

@@ -22,35 +22,17 @@ func (c *Client) Idle() error {
 	if err := c.quiet(mail.StageNone); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	if c.woken || c.aborted {
-		c.woken = false
-		c.mu.Unlock()
-		return nil
-	}
-	c.idling = true
-	err := c.raw.SetReadDeadline(time.Time{})
-	c.mu.Unlock()
-	if err != nil {
-		return c.fail(mail.StageNone, "idle", err)
-	}
-	c.wait = -1
-	_, err = c.rr.Next()
-	c.mu.Lock()
-	c.idling = false
-	woken := c.woken || c.aborted
-	c.woken = false
-	c.mu.Unlock()
+	_, woken, err := c.listen(time.Time{})
 	switch {
+	case woken || c.wasAborted():
+		return nil
 	case err == nil:
 		return c.unasked(mail.StageNone)
-	case woken && errors.Is(err, os.ErrDeadlineExceeded):
-		return nil
 	}
 	return c.fail(mail.StageNone, "idle", err)
 }
 
-// Wake ends Idle, or the next one when none is running. Safe for concurrent use.
+// Wake ends Idle, or the next one when none is running; inside Transact it has Next asked. Safe for concurrent use.
 func (c *Client) Wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,11 +15,12 @@ const clientCommand = 8 << 10
 const maxParameter = 2 << 10
 
 // prepare looks at the message before anything is sent: what this receiver cannot take
-// is refused here. It reports whether somebody is left to send to.
-func (c *Client) prepare(tx *Transaction) bool {
+// is refused here. When nobody is left to send to, the transaction is answered.
+func (c *Client) prepare(tx *Transaction) {
 	if enhanced, text := c.check(tx); enhanced != "" {
 		tx.settle(mail.Reply{Enhanced: enhanced, Text: text, Stage: mail.StageMail})
-		return false
+		tx.answered = true
+		return
 	}
 	for i, index := range tx.Recipients {
 		r := &tx.Envelope.Recipients[index]
@@ -30,7 +31,7 @@ func (c *Client) prepare(tx *Transaction) bool {
 			tx.refuse(i, "5.1.3", "the address cannot be sent: it is too long or malformed")
 		}
 	}
-	return tx.rejected < len(tx.Recipients)
+	tx.answered = tx.rejected == len(tx.Recipients)
 }
 
 // check returns why the message as a whole cannot be sent, as an enhanced code and a text.
@@ -39,6 +40,9 @@ func (c *Client) check(tx *Transaction) (enhanced, text string) {
 	if c.ext.Size > 0 && size > c.ext.Size {
 		return "5.3.4", "the message has " + strconv.FormatInt(size, 10) +
 			" octets, the receiver takes " + strconv.FormatInt(c.ext.Size, 10)
+	}
+	if enhanced, text := c.checkTransport(env); enhanced != "" {
+		return enhanced, text
 	}
 	if !sendable(env.Sender) || len(env.EnvID) > maxParameter/3 {
 		return "5.1.7", "the sender's address cannot be sent: it is too long or malformed"
@@ -173,6 +177,7 @@ func (c *Client) putMail(tx *Transaction) {
 			c.putXtext(env.EnvID)
 		}
 	}
+	c.putTerms(env)
 	c.put("\r\n")
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/sluice-mta/sluice/internal/mail"
 )
@@ -64,12 +65,66 @@ func (s *lineState) end() bool { return !s.cr }
 
 var errBareLineEnd = errors.New("the message has a bare CR or LF and cannot be sent")
 
-// sendContent sends the content with the dots doubled that begin a line (RFC 5321
-// §4.5.2), and the end of the data.
+// earlyContent is the most content, in octets, that goes before the envelope is answered:
+// more would cost more, when nobody is accepted, than a turn saves.
+const earlyContent = 256 << 10
+
+// sendContent sends the content, and behind it in the same flight the envelope of the next
+// transaction if there is one.
 func (c *Client) sendContent(tx *Transaction) *SessionError {
-	if e := c.quiet(mail.StageBody); e != nil {
+	if !tx.early {
+		if e := c.quiet(mail.StageBody); e != nil {
+			return e
+		}
+	}
+	tx.content = true
+	// While replies are outstanding, they decide, and not that a write fails.
+	c.owed = tx.early
+	defer func() { c.owed = false }()
+	if tx.early && tx.Content.Size() > clientBlock {
+		return c.alongside(func() *SessionError { return c.putWhole(tx) })
+	}
+	return c.putWhole(tx)
+}
+
+func (c *Client) putWhole(tx *Transaction) *SessionError {
+	put := c.putDotted
+	if tx.chunked {
+		put = c.putChunk
+	}
+	if e := put(tx); e != nil {
 		return e
 	}
+	if c.room() < clientCommand {
+		if e := c.flush(mail.StageBody, c.t.DataBlock); e != nil {
+			return e
+		}
+	}
+	c.offer(tx)
+	return c.flush(mail.StageBody, c.t.DataBlock)
+}
+
+// putChunk sends the content as one chunk, as it is (RFC 3030 §2).
+func (c *Client) putChunk(tx *Transaction) *SessionError {
+	c.used |= Chunking
+	if c.room() < clientCommand {
+		if e := c.flush(mail.StageBody, c.t.DataBlock); e != nil {
+			return e
+		}
+	}
+	c.put("BDAT ")
+	o := c.buffer()
+	o.n = len(strconv.AppendInt(o.b[:o.n], tx.Content.Size(), 10))
+	c.put(" LAST\r\n")
+	if tx.scanned {
+		return c.putBlocks(tx.Content.Bytes())
+	}
+	return c.copyContent(tx, &lineState{start: true})
+}
+
+// putDotted sends the content with the dots doubled that begin a line (RFC 5321
+// §4.5.2), and the end of the data.
+func (c *Client) putDotted(tx *Transaction) *SessionError {
 	var s lineState
 	s.begin()
 	if tx.scanned {
@@ -91,7 +146,7 @@ func (c *Client) sendContent(tx *Transaction) *SessionError {
 		}
 	}
 	c.put(end)
-	return c.flush(mail.StageBody, c.t.DataBlock)
+	return nil
 }
 
 // putContent sends b, flushing full blocks. start: b begins a line.
@@ -140,7 +195,7 @@ func (c *Client) copyContent(tx *Transaction, s *lineState) *SessionError {
 		if !s.check(b) {
 			bad = c.unsendable(tx, errBareLineEnd)
 		} else {
-			bad = c.putContent(b, start, s.dots)
+			bad = c.putContent(b, start, s.dots && !tx.chunked)
 		}
 		return bad == nil
 	})

@@ -28,7 +28,7 @@ func TestClientContent(t *testing.T) {
 			client := NewClient(recorder{Buffer: wire}, patient)
 			tx := transaction(c, "x@b.test")
 			tx.begin()
-			if !client.prepare(tx) {
+			if client.prepare(tx); tx.answered {
 				t.Fatalf("refused: %v", codes(tx))
 			}
 			if e := client.sendContent(tx); e != nil {
@@ -56,7 +56,7 @@ func TestClientRefusesBareLineEnds(t *testing.T) {
 			client := NewClient(recorder{Buffer: wire}, patient)
 			tx := transaction(ct, "x@b.test")
 			tx.begin()
-			if client.prepare(tx) {
+			if client.prepare(tx); !tx.answered {
 				e := client.sendContent(tx)
 				if e == nil || e.Reply.Enhanced != "5.6.0" || e.Kind != EndLocal {
 					t.Errorf("%.20q…%q was sent: %v", content, content[max(0, len(content)-6):], e)

@@ -2,15 +2,9 @@ package smtp
 
 import (
 	"io"
-	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
 )
-
-// clientGroup is the most commands that are sent before their replies are read. The
-// replies of so many fit into any receive buffer, so neither side can block the other
-// while both write (RFC 2920 §3.1).
-const clientGroup = 128
 
 // ClientContent is a message's header and body with CRLF line ends, without dot-stuffing.
 type ClientContent interface {
@@ -27,6 +21,10 @@ type Result struct {
 	// Ahead is how many recipients had been accepted when this one was answered.
 	Ahead int
 
+	// Again says that the receiver lost the command, while others of the transaction came to
+	// an outcome: the recipient is to be tried again at once, without a feature that it does not do.
+	Again bool
+
 	accepted bool // RCPT was accepted and nothing later has decided
 	skipped  bool // answered by ourselves: no RCPT is sent
 }
@@ -38,6 +36,14 @@ type Transaction struct {
 	Recipients []int // indices into Envelope.Recipients, at least one
 	Content    ClientContent
 
+	// Next, when it is not nil, is asked for the transaction after this one as soon as all of
+	// this one's content is on its way, and whenever Wake is called until it is answered; nil:
+	// there is none yet. The envelope of the one that it gives shares the flight of the content
+	// (RFC 2920 §3.1), and the next call has to be Transact with it: also when this one's ended
+	// the session, it is said there what became of it. Not asked where the receiver does not offer, or
+	// do, PIPELINING.
+	Next func() *Transaction
+
 	// Results holds, after Transact, an outcome for each of Recipients, in their order.
 	Results []Result
 	// Sent says that at least MAIL was handed to the connection.
@@ -45,10 +51,26 @@ type Transaction struct {
 	// Judged says that the receiver answered MAIL, with another reply than 421. Without it
 	// the session ended before the transaction came to be.
 	Judged bool
+	// Retry says that the session ended since the receiver does not do a feature that it
+	// offers, and that it took nothing: the message is to be sent again, without the feature.
+	Retry bool
 	// Unreadable is why our own copy of the message could not be read; nil otherwise.
 	Unreadable error
 
-	refused  bool // MAIL was refused
+	// The steps of the envelope, see flight: the first one, the next to be sent, the next
+	// whose reply is to be read.
+	first, sent, read int
+
+	behind  bool // its envelope went out behind the content of the one before
+	chunked bool // the content goes by BDAT
+	early   bool // it goes with the envelope, before that is answered
+	content bool // it has begun to go
+	decided bool // it was answered, and somebody had been accepted
+	again   bool // it is sent once more on this connection
+
+	doubt    Feature // what the receiver's replies so far speak against
+	answered bool    // by ourselves: nothing is sent
+	refused  bool    // MAIL was refused
 	accepted int
 	rejected int // answered, or left out, without being accepted
 	goAhead  bool
@@ -57,33 +79,73 @@ type Transaction struct {
 	stuff    bool // a line begins with a dot
 }
 
-// Transact sends a message: MAIL, RCPTs and DATA, in one flight where the receiver knows
-// PIPELINING, then the content and the final dot (RFC 5321 §3.3). Every recipient has a
-// Result when it returns. A *SessionError says that the session is over besides.
+// Transact sends a message: the envelope, in one flight where the receiver does
+// PIPELINING, then the content (RFC 5321 §3.3): after DATA up to the final dot, or by BDAT (RFC 3030)
+// where the receiver does CHUNKING. Every recipient has a Result when it returns. A
+// *SessionError says that the session is over besides.
+//
+// What is known of a recipient when the session ends, by stage, and what is to be done:
+//
+//	nothing sent                           unknown to the receiver: send it again (Sent is not set)
+//	envelope sent, MAIL not answered       no transaction came to be (Judged is not set)
+//	RCPT not answered, or accepted         no content was sent, or it broke off: not taken, try again later
+//	RCPT refused                           refused, as said
+//	the whole content sent, not answered   in doubt: it may have been taken; RFC 5321 §6.1 wants it sent again
+//	the content answered                   as said
+//	the content answered as if BDAT were   not taken, and the rest of the session is not to be
+//	no command                             trusted: send it again without CHUNKING (Retry is set)
+//
+// The transaction whose envelope went ahead is in one of the first three: its content goes
+// when the one before has been answered and its own envelope too, so at no time is more than
+// one message of a connection in doubt.
 func (c *Client) Transact(tx *Transaction) error {
-	tx.begin()
-	if e := c.quiet(mail.StageMail); e != nil {
-		tx.settle(e.Reply)
-		return e
+	if c.ahead != nil && c.ahead != tx {
+		panic("smtp: Transact with another transaction than the one whose envelope is under way")
 	}
-	if !c.prepare(tx) {
-		return nil
+	if c.ahead == nil {
+		tx.begin()
+		if e := c.quiet(mail.StageMail); e != nil {
+			tx.settle(e.Reply)
+			return e
+		}
+		c.prepare(tx)
+		c.plan(tx, c.reset)
 	}
-	if e := c.transact(tx); e != nil {
-		tx.settle(e.Reply)
-		return e
+	c.ahead = nil
+	for !tx.answered {
+		if e := c.transact(tx); e != nil {
+			c.blame(tx, e)
+			tx.settle(e.Reply)
+			return e
+		}
+		if tx.doubt == 0 {
+			break
+		}
+		if !tx.decided && c.ahead == nil && !c.Spent() {
+			tx.restart() // nobody has been sent to: once more, without the feature
+			c.plan(tx, c.reset)
+			continue
+		}
+		for i := range tx.Results {
+			r := &tx.Results[i]
+			r.Again = r.Again || !tx.decided && !r.skipped
+		}
+		break
 	}
 	return nil
 }
 
+// transact goes through one transaction once.
 func (c *Client) transact(tx *Transaction) *SessionError {
 	if e := c.envelope(tx); e != nil {
 		return e
 	}
-	if !tx.goAhead {
+	switch {
+	case tx.content: // it went with the envelope
+		return c.finalReply(tx)
+	case tx.doubt != 0 && !tx.goAhead, tx.chunked && tx.accepted == 0, !tx.chunked && !tx.goAhead:
 		return nil
-	}
-	if tx.refused || tx.accepted == 0 {
+	case tx.refused || tx.accepted == 0:
 		// RFC 2920 §3.1: the receiver said 354 to nobody's mail. A lone dot ends it.
 		return c.emptyContent()
 	}
@@ -100,7 +162,21 @@ func (tx *Transaction) begin() {
 	}
 	tx.Results = tx.Results[:n]
 	clear(tx.Results)
-	*tx = Transaction{Envelope: tx.Envelope, Recipients: tx.Recipients, Content: tx.Content, Results: tx.Results}
+	*tx = Transaction{Envelope: tx.Envelope, Recipients: tx.Recipients, Content: tx.Content, Next: tx.Next, Results: tx.Results}
+}
+
+// restart forgets what the receiver has said about a transaction.
+func (tx *Transaction) restart() {
+	tx.rejected = 0
+	for i := range tx.Results {
+		if r := &tx.Results[i]; r.skipped {
+			tx.rejected++
+		} else {
+			*r = Result{}
+		}
+	}
+	tx.Judged, tx.behind, tx.content, tx.refused, tx.goAhead = false, false, false, false, false
+	tx.accepted, tx.doubt, tx.again = 0, 0, true
 }
 
 // settle gives rep to every recipient that nothing has decided about.
@@ -121,137 +197,18 @@ func (tx *Transaction) refuse(i int, enhanced, text string) {
 // hopeless reports whether nobody is left to send to.
 func (tx *Transaction) hopeless() bool { return tx.refused || tx.rejected == len(tx.Results) }
 
-// The steps of an envelope: RSET where needed, MAIL, a RCPT for each recipient, DATA.
-const (
-	stepRset = -2
-	stepMail = -1
-)
-
-// envelope sends the envelope in groups and reads the replies of each.
-func (c *Client) envelope(tx *Transaction) *SessionError {
-	group := 1
-	if c.ext.Pipelining {
-		group = clientGroup
-	}
-	last := len(tx.Recipients) // the step of DATA
-	step := stepMail
-	if c.reset {
-		step = stepRset
-	}
-	first := step
-	for step <= last {
-		if step > first && tx.hopeless() {
-			break
-		}
-		end, e := c.sendGroup(tx, step, group)
-		if e != nil {
-			return e
-		}
-		if e := c.receiveGroup(tx, step, end); e != nil {
-			return e
-		}
-		step = end
-	}
-	// RFC 5321 §4.1.1.4: only the end of the data clears what the receiver has buffered.
-	c.reset = true
-	return nil
-}
-
-// sendGroup sends up to n steps from step on, and returns the first step not sent.
-func (c *Client) sendGroup(tx *Transaction, step, n int) (int, *SessionError) {
-	if e := c.quiet(tx.stage(step)); e != nil {
-		return step, e
-	}
-	first := step
-	for last := len(tx.Recipients); n > 0 && step <= last; step++ {
-		if tx.skip(step) {
-			continue
-		}
-		if c.room() < clientCommand {
-			break
-		}
-		c.putStep(tx, step)
-		n--
-	}
-	if step > stepMail && first <= stepMail {
-		tx.Sent = true
-	}
-	return step, c.flush(tx.stage(first), c.timeout(tx, first))
-}
-
-// skip reports whether a step's recipient has been answered by ourselves.
-func (tx *Transaction) skip(step int) bool {
-	return step >= 0 && step < len(tx.Results) && tx.Results[step].skipped
-}
-
-func (c *Client) putStep(tx *Transaction, step int) {
-	switch {
-	case step == stepRset:
-		c.put("RSET\r\n")
-	case step == stepMail:
-		c.putMail(tx)
-	case step < len(tx.Recipients):
-		c.putRcpt(&tx.Envelope.Recipients[tx.Recipients[step]])
-	default:
-		c.put("DATA\r\n")
-	}
-}
-
-func (tx *Transaction) stage(step int) mail.Stage {
-	switch {
-	case step == stepRset:
-		return mail.StageRset
-	case step == stepMail:
-		return mail.StageMail
-	case step < len(tx.Recipients):
-		return mail.StageRcpt
-	}
-	return mail.StageData
-}
-
-func (c *Client) timeout(tx *Transaction, step int) time.Duration {
-	switch tx.stage(step) {
-	case mail.StageRset:
-		return c.t.Rset
-	case mail.StageMail:
-		return c.t.Mail
-	case mail.StageRcpt:
-		return c.t.Rcpt
-	}
-	return c.t.Data
-}
-
-// receiveGroup reads the replies to the steps [step, end).
-func (c *Client) receiveGroup(tx *Transaction, step, end int) *SessionError {
-	for ; step < end; step++ {
-		if tx.skip(step) {
-			continue
-		}
-		code, e := c.next(tx.stage(step), c.timeout(tx, step))
-		if e != nil {
-			return e
-		}
-		switch stage := tx.stage(step); stage {
-		case mail.StageRset:
-			if code/100 != 2 {
-				return c.fail(stage, "resetting the session", protocolError("RSET was answered with %d", code))
-			}
-		case mail.StageMail:
-			e = c.mailReply(tx, code)
-		case mail.StageRcpt:
-			e = c.rcptReply(tx, step, code)
-		default:
-			e = c.dataReply(tx, code)
-		}
-		if e != nil {
-			return e
-		}
-	}
-	return nil
-}
-
 func (c *Client) mailReply(tx *Transaction, code int) *SessionError {
 	tx.Judged = true
+	switch {
+	case !c.outOfOrder(code):
+		if tx.behind {
+			c.prove(Ahead)
+		}
+	case tx.behind:
+		c.doubt(tx, Ahead)
+	case tx.again:
+		c.acquit()
+	}
 	switch code / 100 {
 	case 2:
 		return nil
@@ -277,6 +234,9 @@ func (c *Client) rcptReply(tx *Transaction, i, code int) *SessionError {
 		tx.accepted++
 		return nil
 	}
+	if c.outOfOrder(code) {
+		r.Again = c.suspect(tx)
+	}
 	r.Reply = c.rr.Reply(mail.StageRcpt)
 	tx.rejected++
 	return nil
@@ -289,6 +249,9 @@ func (c *Client) dataReply(tx *Transaction, code int) *SessionError {
 		return nil
 	case 2:
 		return c.fail(mail.StageData, "waiting for the reply", protocolError("DATA was answered with %d", code))
+	}
+	if tx.accepted > 0 && c.outOfOrder(code) {
+		c.suspect(tx)
 	}
 	tx.settle(c.rr.Reply(mail.StageData))
 	return nil
@@ -307,20 +270,30 @@ func (c *Client) emptyContent() *SessionError {
 	return e
 }
 
-// finalReply waits for the reply to the final dot, which decides about everyone accepted.
+// finalReply waits for the reply to the content, which decides about everyone accepted.
 func (c *Client) finalReply(tx *Transaction) *SessionError {
-	code, e := c.next(mail.StageDot, c.t.Body)
+	code, e := c.verdict(tx)
 	if e != nil {
-		if e.Reply.Code == 0 && e.Kind != EndProtocol {
+		if e.Reply.Code == 0 && e.Kind != EndProtocol && tx.accepted > 0 {
 			// RFC 5321 §6.1 leaves no choice but to send it again.
 			e.Reply.Text += "; it may have taken the message"
 		}
 		return e
 	}
 	if code/100 == 3 {
-		return c.fail(mail.StageDot, "waiting for the reply", protocolError("the final dot was answered with %d", code))
+		what := "the final dot"
+		if tx.chunked {
+			what = "BDAT"
+		}
+		return c.fail(mail.StageDot, "waiting for the reply", protocolError("%s was answered with %d", what, code))
 	}
-	tx.settle(c.rr.Reply(mail.StageDot))
 	c.reset = code/100 != 2
+	if tx.chunked && tx.accepted > 0 {
+		if e := c.chunkReply(tx, code); e != nil {
+			return e
+		}
+	}
+	tx.decided = tx.accepted > 0
+	tx.settle(c.rr.Reply(mail.StageDot))
 	return nil
 }

@@ -21,7 +21,7 @@ func never() ClientTimeouts {
 }
 
 // session goes through everything a session has, until something fails.
-func session(c *Client) error {
+func session(t testing.TB, c *Client) error {
 	if _, err := c.Greeting(); err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func session(c *Client) error {
 		return err
 	}
 	if c.Extensions().StartTLS {
-		if _, err := c.StartTLS(NewClientTLS(nil).Config("mx.test", ClientVerifyNone)); err != nil {
+		if _, err := c.StartTLS(opportunistic(t)); err != nil {
 			return err
 		}
 	}
@@ -75,7 +75,7 @@ func TestClientTimeouts(t *testing.T) {
 				*tt.field(&timeouts) = soon
 				c, played := piped(t, tt.script+"\nclose", timeouts)
 				begun := time.Now()
-				checkStall(t, session(c), tt.stage)
+				checkStall(t, session(t, c), tt.stage)
 				if d := time.Since(begun); d != soon {
 					t.Errorf("it took %v", d)
 				}
@@ -117,7 +117,7 @@ func TestClientHandshakeTimeout(t *testing.T) {
 		timeouts.TLS = soon
 		c, played := piped(t, "S: 220 hi\nC: EHLO me.test\nS: 250-hi\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go", timeouts)
 		begun := time.Now()
-		checkStall(t, session(c), mail.StageTLS)
+		checkStall(t, session(t, c), mail.StageTLS)
 		if d := time.Since(begun); d != soon {
 			t.Errorf("it took %v", d)
 		}
@@ -213,7 +213,7 @@ func TestClientAbort(t *testing.T) {
 				c, played := piped(t, script, never())
 				time.AfterFunc(soon, c.Abort)
 				var se *SessionError
-				if err := session(c); !errors.As(err, &se) || se.Kind != EndAborted {
+				if err := session(t, c); !errors.As(err, &se) || se.Kind != EndAborted {
 					t.Errorf("got %v", err)
 				}
 				c.Close(true)

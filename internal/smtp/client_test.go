@@ -313,7 +313,7 @@ func TestClientParameters(t *testing.T) {
 		S: 221 bye
 		close`, patient)
 	x := c.Extensions()
-	if !x.EightBit || !x.SMTPUTF8 || !x.DSN || !x.SizeKnown || x.Size != 0 || x.Auth != "PLAIN LOGIN" || x.Limits != "RCPTMAX=10" || x.Pipelining {
+	if !x.EightBit || !x.SMTPUTF8 || !x.DSN || !x.SizeKnown || x.Size != 0 || x.Auth != "PLAIN LOGIN" || x.Limits != (Limits{Rcpt: 10}) || x.Pipelining {
 		t.Errorf("extensions: %+v", x)
 	}
 	tx := transaction(inMemory("ü: ü\r\n\r\n"), "ü@b.test", "y@b.test")

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -47,14 +48,37 @@ type ClientVerify uint8
 const (
 	ClientVerifyNone ClientVerify = iota // any certificate, old versions too: better than clear
 	ClientVerifyCA                       // a chain to a trusted root, whatever the name
-	ClientVerifyHost                     // a chain to a trusted root, for the MX host's name
+	ClientVerifyHost                     // a chain to a trusted root, for one of the names
+	ClientVerifyDANE                     // what the TLSA records say (RFC 7672)
+
+	clientVerifies = iota
 )
 
+// TLSRequirement is what an encrypted session with a receiver must be like. The zero
+// value of a field is its default.
+type TLSRequirement struct {
+	Host   string // the receiver's name: the one that is asked for (SNI), unless Names has others
+	Verify ClientVerify
+	// Names are those of which the certificate must show one, for ClientVerifyHost and for
+	// trust anchors of ClientVerifyDANE; the first is asked for by SNI. Default: Host alone.
+	Names []string
+	TLSA  []mail.TLSA // usable ones, for ClientVerifyDANE
+	// MinVersion is the oldest version spoken (tls.VersionTLS12); default: 1.0 without
+	// verification, 1.2 with.
+	MinVersion uint16
+	// CAFile has the trusted roots, PEM; default: those of the ClientTLS.
+	CAFile string
+	// CertFile and KeyFile are shown to a receiver that asks for a certificate, PEM.
+	CertFile, KeyFile string
+}
+
 // ClientTLS makes TLS configurations and remembers sessions for resumption, apart for
-// each degree of verification. Safe for concurrent use.
+// each degree of verification. Files are read again when they change. Safe for
+// concurrent use.
 type ClientTLS struct {
 	roots  *x509.CertPool
-	caches [3]tls.ClientSessionCache
+	caches [clientVerifies]tls.ClientSessionCache
+	files  tlsFiles
 }
 
 // NewClientTLS trusts roots; nil: those of the system.
@@ -66,43 +90,57 @@ func NewClientTLS(roots *x509.CertPool) *ClientTLS {
 	return t
 }
 
-// Config returns the configuration for a session with host.
-func (t *ClientTLS) Config(host string, verify ClientVerify) *tls.Config {
-	cfg := &tls.Config{
-		ServerName:         host,
-		RootCAs:            t.roots,
-		MinVersion:         tls.VersionTLS12,
-		ClientSessionCache: t.caches[verify],
+// Config returns the configuration for a session that must be as r says: the handshake
+// fails, with a *CertificateError, when the certificate is not. It serves STARTTLS and TLS
+// from the first octet alike. An error says that a file of r cannot be read.
+func (t *ClientTLS) Config(r TLSRequirement) (*tls.Config, error) {
+	if len(r.Names) == 0 {
+		r.Names = []string{r.Host}
 	}
-	switch verify {
-	case ClientVerifyNone:
+	cfg := &tls.Config{
+		ServerName: serverName(r.Names[0]),
+		MinVersion: tls.VersionTLS12,
+		// The certificate is looked at by VerifyConnection, which is called for resumed
+		// sessions, too.
+		InsecureSkipVerify: true,
+	}
+	if r.CAFile == "" && r.CertFile == "" { // a resumed session keeps the identity that it began with
+		cfg.ClientSessionCache = t.caches[r.Verify]
+	}
+	if r.Verify == ClientVerifyNone {
 		// RFC 7435: without verification nothing is gained by refusing what is old.
-		cfg.InsecureSkipVerify = true
 		cfg.MinVersion = tls.VersionTLS10
 		cfg.CipherSuites = opportunisticSuites()
-	case ClientVerifyCA:
-		cfg.InsecureSkipVerify = true // VerifyConnection does it, without the name
-		cfg.VerifyConnection = t.verifyChain
-	case ClientVerifyHost:
+	} else {
+		roots, err := t.trusted(&r)
+		if err != nil {
+			return nil, err
+		}
+		cfg.VerifyConnection = func(s tls.ConnectionState) error { return r.verify(s.PeerCertificates, roots) }
 	}
-	return cfg
+	if r.MinVersion != 0 {
+		cfg.MinVersion = r.MinVersion
+	}
+	if r.CertFile != "" {
+		pair, err := t.files.pair(r.CertFile, r.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Certificates = []tls.Certificate{*pair}
+	}
+	return cfg, nil
 }
 
-// verifyChain looks for a chain from the certificate to a trusted root. It is called for
-// resumed sessions, too.
-func (t *ClientTLS) verifyChain(s tls.ConnectionState) error {
-	if len(s.PeerCertificates) == 0 {
-		return fmt.Errorf("the receiver %s shows no certificate", s.ServerName)
+func (t *ClientTLS) trusted(r *TLSRequirement) (*x509.CertPool, error) {
+	if r.CAFile == "" || r.Verify == ClientVerifyDANE {
+		return t.roots, nil
 	}
-	opts := x509.VerifyOptions{Roots: t.roots, Intermediates: x509.NewCertPool()}
-	for _, cert := range s.PeerCertificates[1:] {
-		opts.Intermediates.AddCert(cert)
-	}
-	if _, err := s.PeerCertificates[0].Verify(opts); err != nil {
-		return fmt.Errorf("verify the certificate of %s: %w", s.ServerName, err)
-	}
-	return nil
+	return t.files.pool(r.CAFile)
 }
+
+// serverName is what SNI may carry: a name, never an address (RFC 6066 §3). crypto/tls
+// leaves addresses out by itself, but not in brackets.
+func serverName(host string) string { return strings.Trim(host, "[]") }
 
 // opportunisticSuites is everything but RC4.
 var opportunisticSuites = sync.OnceValue(func() []uint16 {

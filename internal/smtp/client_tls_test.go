@@ -101,7 +101,7 @@ func TestClientStartTLS(t *testing.T) {
 			if _, err := c.Hello("me.test"); err != nil || !c.Extensions().SizeKnown {
 				t.Fatal(err)
 			}
-			rep, err := c.StartTLS(NewClientTLS(pool).Config(tt.host, tt.verify))
+			rep, err := c.StartTLS(mustConfig(t, NewClientTLS(pool), TLSRequirement{Host: tt.host, Verify: tt.verify}))
 			if !tt.ok {
 				var se *SessionError
 				if !errors.As(err, &se) || se.Kind != EndLost || rep.Stage != mail.StageTLS || rep.Enhanced != "4.7.5" {
@@ -153,7 +153,7 @@ func TestClientStartTLSInjection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := openScript(t, strings.Replace(beforeTLS, "S: 250-hi", "S: 250-mx.test", 1)+more+"\nclose", patient)
-			rep, err := c.StartTLS(NewClientTLS(nil).Config("mx.test", ClientVerifyNone))
+			rep, err := c.StartTLS(opportunistic(t))
 			var se *SessionError
 			if !errors.As(err, &se) || se.Kind != EndProtocol || rep.Stage != mail.StageSTARTTLS {
 				t.Errorf("got %v, %v", rep, err)
@@ -165,7 +165,7 @@ func TestClientStartTLSInjection(t *testing.T) {
 
 func TestClientStartTLSRefused(t *testing.T) {
 	c := openScript(t, beforeTLS+"S: 454 4.7.0 not now\nC: QUIT\nS: 221 bye\nclose", patient)
-	if rep, err := c.StartTLS(NewClientTLS(nil).Config("mx.test", ClientVerifyNone)); err != nil || rep.Code != 454 || c.TLS() != "" {
+	if rep, err := c.StartTLS(opportunistic(t)); err != nil || rep.Code != 454 || c.TLS() != "" {
 		t.Errorf("got %v, %v", rep, err)
 	}
 	c.Close(true)
@@ -194,7 +194,7 @@ func TestClientTLSResumption(t *testing.T) {
 		c := NewClient(conn, patient)
 		_, _ = c.Greeting()
 		_, _ = c.Hello("me.test")
-		if _, err := c.StartTLS(store.Config("mx.test", tt.verify)); err != nil {
+		if _, err := c.StartTLS(mustConfig(t, store, TLSRequirement{Host: "mx.test", Verify: tt.verify})); err != nil {
 			t.Fatal(err)
 		}
 		if got := c.conn.(*tls.Conn).ConnectionState().DidResume; got != tt.resumed {
@@ -203,4 +203,18 @@ func TestClientTLSResumption(t *testing.T) {
 		_, _ = c.Hello("me.test")
 		c.Close(true)
 	}
+}
+
+func mustConfig(t testing.TB, store *ClientTLS, r TLSRequirement) *tls.Config {
+	t.Helper()
+	cfg, err := store.Config(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func opportunistic(t testing.TB) *tls.Config {
+	t.Helper()
+	return mustConfig(t, NewClientTLS(nil), TLSRequirement{Host: "mx.test"})
 }

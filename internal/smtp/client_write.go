@@ -1,6 +1,8 @@
 package smtp
 
 import (
+	"errors"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -44,11 +46,13 @@ func (c *Client) room() int {
 
 // flush writes the flight within timeout. When that fails, the receiver may have said
 // why before it closed: a reply that is there already becomes the session's last word.
+// While replies are owed to us, they are to be read one by one instead.
 func (c *Client) flush(stage mail.Stage, timeout time.Duration) *SessionError {
 	if c.over != nil {
 		return c.over
 	}
-	if c.out == nil {
+	if c.out == nil || c.deaf != nil {
+		c.drop()
 		return nil
 	}
 	err := c.arm(armWrite, timeout)
@@ -57,10 +61,48 @@ func (c *Client) flush(stage mail.Stage, timeout time.Duration) *SessionError {
 	}
 	c.drop()
 	runtime.Gosched() // others first: meanwhile the receiver may answer
-	if err != nil {
+	switch {
+	case err == nil:
+		return nil
+	case !c.owed:
 		return c.farewell(stage, err)
+	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errAborted):
+		return c.fail(stage, sending(stage), err)
 	}
+	c.deaf = err
 	return nil
+}
+
+// alongside reads replies into the buffer while write runs: a receiver that does not read on
+// until its replies are taken goes on. What does not fit, 256 KiB, is for the time-out of
+// the write.
+func (c *Client) alongside(write func() *SessionError) *SessionError {
+	done := make(chan struct{})
+	if err := c.arm(armRead, time.Hour); err != nil {
+		return c.fail(mail.StageBody, sending(mail.StageBody), err)
+	}
+	c.wait = -1
+	go func() {
+		defer close(done)
+		c.rr.soak(maxSoak)
+	}()
+	e := write()
+	if err := c.arm(armRead, -time.Second); err != nil && e == nil {
+		e = c.fail(mail.StageBody, sending(mail.StageBody), err)
+	}
+	<-done
+	return e
+}
+
+// maxSoak bounds the replies that are kept while content is written, in octets.
+const maxSoak = 256 << 10
+
+// sending says what could not be done.
+func sending(stage mail.Stage) string {
+	if stage == mail.StageBody {
+		return "sending the content"
+	}
+	return "sending the command"
 }
 
 // drop forgets what was not flushed.
@@ -73,10 +115,7 @@ func (c *Client) drop() {
 
 // farewell ends a session that cannot be written to any more.
 func (c *Client) farewell(stage mail.Stage, cause error) *SessionError {
-	doing := "sending the command"
-	if stage == mail.StageBody {
-		doing = "sending the content"
-	}
+	doing := sending(stage)
 	if c.wasAborted() {
 		return c.fail(stage, doing, errAborted)
 	}

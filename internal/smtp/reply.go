@@ -128,6 +128,26 @@ func (rr *ReplyReader) fill() error {
 		copy(grown, rr.buf)
 		rr.buf = grown
 	}
+	return rr.readMore()
+}
+
+// soak reads until the source fails or most octets are buffered. The failure comes again at
+// the next read.
+func (rr *ReplyReader) soak(most int) {
+	for rr.w-rr.r < most {
+		if rr.w == len(rr.buf) {
+			grown := make([]byte, min(2*len(rr.buf), rr.r+most))
+			copy(grown, rr.buf[:rr.w])
+			rr.buf = grown
+		}
+		if rr.readMore() != nil {
+			return
+		}
+	}
+}
+
+// readMore reads what there is into the room behind what is buffered.
+func (rr *ReplyReader) readMore() error {
 	for range 100 {
 		n, err := rr.src.Read(rr.buf[rr.w:])
 		rr.w += n

@@ -13,8 +13,10 @@ import (
 // to each client: the n-th connection gets the n-th script, those after it the last one.
 type Receiver struct {
 	listener net.Listener
-	scripts  []string
+	scripts  [][]step
 	config   *tls.Config
+	done     chan struct{}
+	once     sync.Once
 	wg       sync.WaitGroup
 
 	mu    sync.Mutex
@@ -33,19 +35,40 @@ func Serve(t testing.TB, scripts ...string) *Receiver {
 // ServeTLS is Serve with the configuration for "tls".
 func ServeTLS(t testing.TB, config *tls.Config, scripts ...string) *Receiver {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var all [][]step
+	for _, s := range scripts {
+		steps, err := parseScript(s, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, connections(steps)...)
+	}
+	r, err := listen("127.0.0.1:0", all, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Receiver{listener: l, scripts: scripts, config: config, open: map[net.Conn]struct{}{}}
-	r.wg.Add(1)
-	go r.accept()
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return r
+}
+
+// Listen starts a Receiver of the conversation on addr, to be ended by Close.
+func (c *Conversation) Listen(addr string) (*Receiver, error) {
+	return listen(addr, c.connections, nil)
+}
+
+func listen(addr string, scripts [][]step, config *tls.Config) (*Receiver, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	r := &Receiver{listener: l, scripts: scripts, config: config, done: make(chan struct{}), open: map[net.Conn]struct{}{}}
+	r.wg.Add(1)
+	go r.accept()
+	return r, nil
 }
 
 // Addr returns the address to connect to.
@@ -58,9 +81,17 @@ func (r *Receiver) Connections() int {
 	return r.count
 }
 
+// Open returns how many connections are open.
+func (r *Receiver) Open() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.open)
+}
+
 // Close ends the listener and all connections, and returns where clients did not keep
 // to their script. Scripts that were still being played when Close came are no error.
 func (r *Receiver) Close() error {
+	r.once.Do(func() { close(r.done) })
 	_ = r.listener.Close()
 	r.mu.Lock()
 	for c := range r.open {
@@ -94,7 +125,7 @@ func (r *Receiver) accept() {
 
 func (r *Receiver) play(c net.Conn, n int) {
 	defer r.wg.Done()
-	err := Run(c, 'S', r.scripts[min(n, len(r.scripts)-1)], r.config)
+	err := play(c, 'S', r.scripts[min(n, len(r.scripts)-1)], r.config, r.done)
 	_ = c.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,21 +1,3 @@
-// Package smtptest plays one side of an SMTP conversation that is written down as
-// text, against a real server or a real client.
-//
-//	S: 220*
-//	C: EHLO client.test
-//	S: 250-*
-//	S: 250 *
-//	C: DATA\r\n.\r\n
-//	C- one octet more, without a line end
-//
-// Each line begins with who speaks. C: sends, or expects, a line and its CRLF; C- the
-// octets alone. In both \r \n \t \0 \\ and \xHH stand for octets. The other side's lines
-// may end in *, which stands for anything; "250-*" repeated as often as needed is
-// written "250-**". "close" expects that the connection ends, "close!" ends it, "tls"
-// begins TLS, "wait 3s" lets time pass (virtual time, in a synctest bubble). Blank lines, and lines that begin with #, say nothing.
-//
-// Play takes the part of C: what C says is sent, what S says is expected. Serve takes
-// the part of S.
 package smtptest
 
 import (
@@ -26,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,6 +16,9 @@ import (
 
 // Patience is how long a script waits for the other side before it fails.
 const Patience = 10 * time.Second
+
+// maxEndless bounds "endless", in octets: far more than the buffers of both systems hold.
+const maxEndless = 64 << 20
 
 // Play plays the client's part of script on conn, and fails the test where the server
 // says something else. The connection is left open unless the script closes it.
@@ -56,14 +40,19 @@ func PlayTLS(t testing.TB, conn net.Conn, script string, config *tls.Config) {
 // Run plays the part ('C' or 'S') of script on conn. The error names the line of the
 // script that the other side did not keep to.
 func Run(conn net.Conn, part byte, script string, config *tls.Config) error {
-	p := player{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), part: part, config: config}
-	for i, line := range strings.Split(script, "\n") {
-		line = strings.TrimLeft(line, " \t")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if err := p.step(line); err != nil {
-			return fmt.Errorf("script line %d: %s: %w", i+1, line, err)
+	steps, err := parseScript(script, 1)
+	if err != nil {
+		return err
+	}
+	return play(conn, part, steps, config, nil)
+}
+
+// play plays steps; done ends "deaf".
+func play(conn net.Conn, part byte, steps []step, config *tls.Config, done <-chan struct{}) error {
+	p := player{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), part: part, config: config, done: done}
+	for i := range steps {
+		if err := p.step(&steps[i]); err != nil {
+			return steps[i].fault(err)
 		}
 	}
 	return nil
@@ -74,42 +63,121 @@ type player struct {
 	in     *bufio.Reader
 	part   byte
 	config *tls.Config
+	done   <-chan struct{}
 }
 
-func (p *player) step(line string) error {
+func (p *player) step(s *step) error {
 	_ = p.conn.SetDeadline(time.Now().Add(Patience)) // on a closed connection the step itself fails
-	switch strings.TrimSpace(line) {
-	case "close":
+	switch s.verb {
+	case say, sayEndless, sayDripping:
+		return p.speech(s)
+	case wait:
+		time.Sleep(s.pause)
+	case stall:
+		return p.stall()
+	case deaf:
+		return p.deaf()
+	case content:
+		return p.content()
+	case chunk:
+		return p.chunk()
+	case obey:
+		return p.obey()
+	case startTLS:
+		return p.startTLS(s.kind)
+	case expectEnd:
 		return p.expectClose()
-	case "close!":
+	case end:
 		return p.conn.Close()
-	case "tls":
-		return p.startTLS()
+	case reset:
+		return p.reset()
+	default:
+		return errors.New("it has no place here")
 	}
-	if d, ok := strings.CutPrefix(line, "wait "); ok {
-		pause, err := time.ParseDuration(strings.TrimSpace(d))
-		time.Sleep(pause)
-		return err
-	}
-	if len(line) < 2 || line[0] != 'C' && line[0] != 'S' || line[1] != ':' && line[1] != '-' {
-		return errors.New("a line begins with C: S: C- or S-")
-	}
-	text, err := unescape(strings.TrimPrefix(line[2:], " "))
-	if err != nil {
-		return err
-	}
-	whole := line[1] == ':'
-	if line[0] == p.part {
-		if whole {
-			text += "\r\n"
+	return nil
+}
+
+func (p *player) speech(s *step) error {
+	text := s.data
+	if s.who != p.part {
+		if s.verb != say {
+			return errors.New("this is for the side that is played")
 		}
-		_, err := io.WriteString(p.conn, text)
-		return err
+		for range s.times {
+			if err := p.hear(text, s.whole); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
+	if s.whole {
+		text += "\r\n"
+	}
+	switch s.verb {
+	case sayEndless:
+		return p.endless(text)
+	case sayDripping:
+		return p.drip(text, s.pause)
+	}
+	_, err := io.WriteString(p.conn, strings.Repeat(text, s.times))
+	if err != nil && s.times > 1 {
+		return gone(err)
+	}
+	return err
+}
+
+func (p *player) hear(text string, whole bool) error {
 	if whole {
 		return p.expectLine(text)
 	}
 	return p.expect(text)
+}
+
+// endless says text again and again; that the other side lets go is what is wanted.
+func (p *player) endless(text string) error {
+	block := strings.Repeat(text, 1+(32<<10)/len(text))
+	for n := 0; n < maxEndless; n += len(block) {
+		if _, err := io.WriteString(p.conn, block); err != nil {
+			return gone(err)
+		}
+	}
+	return fmt.Errorf("the other side takes %d octets and more", maxEndless)
+}
+
+func (p *player) drip(text string, pause time.Duration) error {
+	for i := range len(text) {
+		if _, err := io.WriteString(p.conn, text[i:i+1]); err != nil {
+			return gone(err)
+		}
+		time.Sleep(pause)
+	}
+	return nil
+}
+
+// gone tells that the other side has let go, which is fine, from its not reading.
+func gone(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.New("the other side neither reads nor lets go")
+	}
+	return nil
+}
+
+func (p *player) stall() error {
+	_ = p.conn.SetReadDeadline(time.Now().Add(3 * Patience)) // a time-out may be what is waited for
+	_, err := io.Copy(io.Discard, p.in)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.New("the connection stays open")
+	}
+	return nil
+}
+
+func (p *player) deaf() error {
+	select {
+	case <-p.done:
+	case <-time.After(3 * Patience):
+		return errors.New("nobody ended the conversation")
+	}
+	return nil
 }
 
 func (p *player) expect(text string) error {
@@ -138,18 +206,27 @@ func (p *player) expectLine(want string) error {
 			}
 		}
 	}
-	got, err := p.in.ReadString('\n')
+	line, err := p.readLine()
 	if err != nil {
-		return fmt.Errorf("got %q, then %w", got, err)
-	}
-	line, ok := strings.CutSuffix(got, "\r\n")
-	if !ok {
-		return fmt.Errorf("got %q, without CRLF", got)
+		return err
 	}
 	if head, any := strings.CutSuffix(want, "*"); any && strings.HasPrefix(line, head) || line == want {
 		return nil
 	}
 	return fmt.Errorf("got %q", line)
+}
+
+// readLine reads a line and its CRLF.
+func (p *player) readLine() (string, error) {
+	got, err := p.in.ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("got %q, then %w", got, err)
+	}
+	line, ok := strings.CutSuffix(got, "\r\n")
+	if !ok {
+		return "", fmt.Errorf("got %q, without CRLF", got)
+	}
+	return line, nil
 }
 
 func (p *player) expectClose() error {
@@ -166,59 +243,45 @@ func (p *player) expectClose() error {
 	return err
 }
 
-func (p *player) startTLS() error {
+func (p *player) reset() error {
+	c := p.conn
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0) // what is closed so sends RST
+	}
+	return c.Close()
+}
+
+func (p *player) startTLS(kind string) error {
 	if p.in.Buffered() > 0 {
 		return fmt.Errorf("%d octets in clear before the handshake", p.in.Buffered())
 	}
+	config, err := p.tlsConfig(kind)
+	if err != nil {
+		return err
+	}
 	var c *tls.Conn
 	if p.part == 'C' {
-		config := p.config
-		if config == nil {
-			config = &tls.Config{InsecureSkipVerify: true} // scripts test the conversation
-		}
 		c = tls.Client(p.conn, config)
 	} else {
-		c = tls.Server(p.conn, p.config)
+		c = tls.Server(p.conn, config)
 	}
 	p.conn, p.in = c, bufio.NewReaderSize(c, 64<<10)
-	return c.Handshake()
+	err = c.Handshake()
+	if certificateKinds[kind] {
+		return nil // the client may well turn away
+	}
+	return err
 }
 
-// unescape replaces \r \n \t \0 \\ and \xHH.
-func unescape(s string) (string, error) {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i++; i == len(s) {
-			return "", errors.New(`a \ at the end`)
-		}
-		switch s[i] {
-		case 'r':
-			b.WriteByte('\r')
-		case 'n':
-			b.WriteByte('\n')
-		case 't':
-			b.WriteByte('\t')
-		case '0':
-			b.WriteByte(0)
-		case '\\':
-			b.WriteByte('\\')
-		case 'x':
-			if i+2 >= len(s) {
-				return "", errors.New(`\x wants two hexadecimal digits`)
-			}
-			v, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
-			if err != nil {
-				return "", errors.New(`\x wants two hexadecimal digits`)
-			}
-			b.WriteByte(byte(v))
-			i += 2
-		default:
-			return "", fmt.Errorf(`\%c is not known`, s[i])
-		}
+func (p *player) tlsConfig(kind string) (*tls.Config, error) {
+	switch {
+	case p.config != nil && kind == "":
+		return p.config, nil
+	case p.part == 'C':
+		return &tls.Config{InsecureSkipVerify: true}, nil // scripts test the conversation
 	}
-	return b.String(), nil
+	return serverConfig(kind)
 }
