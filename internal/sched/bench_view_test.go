@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
@@ -178,16 +177,4 @@ func BenchmarkExplain(b *testing.B) {
 			b.Fatalf("%+v", x)
 		}
 	}
-}
-
-const (
-	partBytes    = unsafe.Sizeof(part{})
-	timerBytes   = unsafe.Sizeof(timer{})
-	messageBytes = unsafe.Sizeof(message{})
-)
-
-// TestRecordSizes prints what the records take, so that growth is seen.
-func TestRecordSizes(t *testing.T) {
-	t.Logf("queue %d, lane %d, route %d of it, site %d, part %d, message %d, timer %d, counter beside its engine %d bytes",
-		unsafe.Sizeof(queue{}), unsafe.Sizeof(lane{}), unsafe.Sizeof(laneRoute{}), unsafe.Sizeof(site{}), partBytes, messageBytes, timerBytes, unsafe.Sizeof(counterMeta{})+unsafe.Sizeof(use{}))
 }

@@ -130,7 +130,7 @@ func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 	l.rules = m.rulesOf(p, generation)
 	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
-	l.suspended = p.Suspended || m.laneSuspension(l) != nil
+	l.route.closed = p.Suspended || m.laneSuspension(l) != nil
 	m.forgetOthers(l)
 }
 

@@ -17,6 +17,7 @@ type laneRoute struct {
 	asking bool
 	begun  bool // it has been asked for
 	owes   bool // a message of the lane is to be deferred for a connection that failed
+	closed bool // suspended, by an operator or the configuration
 	partly bool // the domain has more hosts than these
 }
 
@@ -56,7 +57,7 @@ func (m *Machine) ask(h uint32, l *lane) {
 // a place in line: its hosts, and what they are counted under, may be others by now.
 func (m *Machine) refresh(q *queue, l *lane) {
 	r := &l.route
-	if q.ready.n == 0 || !r.known || m.now < r.until || m.stopping || m.held || l.suspended || m.bindingOf(q).gone {
+	if q.ready.n == 0 || !r.known || m.now < r.until || m.stopping || m.held || l.route.closed || m.bindingOf(q).gone {
 		return
 	}
 	m.ask(q.lane, l)

@@ -120,7 +120,7 @@ func (m *Machine) halt(sel selector) {
 		if !m.covers(&sel, l) {
 			return
 		}
-		l.suspended = l.policy.Suspended || m.laneSuspension(l) != nil
+		l.route.closed = l.policy.Suspended || m.laneSuspension(l) != nil
 		m.forgetOthers(l)
 		m.haltQueues(l)
 		m.touchLane(l)
@@ -131,12 +131,12 @@ func (m *Machine) halt(sel selector) {
 func (m *Machine) haltQueues(l *lane) {
 	for h := l.queues.head; h != 0; h = m.queues.at(h).next {
 		q := m.queues.at(h)
-		q.suspended = m.tenantSuspension(q, l) != nil
+		q.mark(suspended, m.tenantSuspension(q, l) != nil)
 	}
 }
 
 // halted reports whether nothing of a queue may be delivered.
-func (q *queue) halted(l *lane) bool { return l.suspended || q.suspended }
+func (q *queue) halted(l *lane) bool { return l.route.closed || q.is(suspended) }
 
 // Suspensions returns the orders that stand, in the order in which they were given.
 func (m *Machine) Suspensions() []Suspension {
