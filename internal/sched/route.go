@@ -158,24 +158,28 @@ func (m *Machine) touchLane(l *lane) { m.stirLane(l, false) }
 // stirLane has all queues of a lane looked at; with keep, those that wait in line stay
 // there.
 func (m *Machine) stirLane(l *lane, keep bool) {
-	stir := func(h uint32) {
+	m.eachOn(l, func(h uint32) {
 		if keep {
 			m.touch(h)
 		} else {
 			m.replace(h)
 		}
-	}
+	})
+}
+
+// eachOn does something with each queue of a lane: of very many in slices.
+func (m *Machine) eachOn(l *lane, do func(h uint32)) {
 	if l.queues.n > budget/4 {
 		key := l.key
 		m.eachQueue(func(h uint32, q *queue) {
 			if m.lanes.at(q.lane).key == key {
-				stir(h)
+				do(h)
 			}
 		})
 		return
 	}
 	m.visits -= int(l.queues.n)
-	for q := l.queues.head; q != 0; q = m.queues.at(q).next {
-		stir(q)
+	for h := l.queues.head; h != 0; h = m.queues.at(h).next {
+		do(h)
 	}
 }
