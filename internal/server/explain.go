@@ -100,6 +100,7 @@ func (b backend) complete(e *sched.Explanation) {
 	e.Next, e.Since = clock.Time(e.NextAt), clock.Time(e.SinceAt)
 	b.stampEstimate(e.Estimate)
 	e.Path, e.Hosts, e.Causes = list(e.Path), list(e.Hosts), list(e.Causes)
+	b.classify(e)
 	if e.Waited == nil {
 		e.Waited = map[string]float64{}
 	}
