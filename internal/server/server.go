@@ -49,6 +49,7 @@ type Server struct {
 	notebook *notebook
 	gate     *gate
 	injector *inject.Injector
+	tracer   deliver.Tracer
 	sandbox  *sandbox
 	metrics  *metrics.Metrics
 	surveys  surveys
@@ -207,7 +208,7 @@ func (s *Server) connect() error {
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
 		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
-		Now:  s.wall,
+		Now:  s.wall, Tracer: &s.tracer,
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
