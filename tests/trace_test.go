@@ -21,7 +21,7 @@ func TestTrace(t *testing.T) {
 		t.Fatalf("status %d\n%s", status, trace.Output())
 	}
 	out := trace.Output()
-	for _, want := range []string{"one.test through default to", "- connects to", "S: 220", "C: EHLO ", "C: MAIL FROM:<", "C: RCPT TO:<u@one.test>"} {
+	for _, want := range []string{"one.test through default to", "-  connects to", "S: 220", "C: EHLO ", "C: MAIL FROM:<", "C: RCPT TO:<u@one.test>"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}

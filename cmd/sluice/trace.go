@@ -99,7 +99,7 @@ func (p *tracePrinter) print(l *admin.TraceLine) error {
 			clear(p.known)
 		}
 		p.known[l.Conn] = true
-		if _, err := fmt.Fprintf(p.w, "%s #%d -- %s through %s to %s [%s]\n", at, l.Conn, printable(l.Domain), printable(l.Binding), printable(l.Host), l.Address); err != nil {
+		if _, err := fmt.Fprintf(p.w, "%s #%d -- %s through %s to %s, %s\n", at, l.Conn, printable(l.Domain), printable(l.Binding), printable(l.Host), l.Address); err != nil {
 			return err
 		}
 	}
