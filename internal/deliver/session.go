@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -36,6 +37,7 @@ func (c *conn) open() *ending {
 		return &ending{class: sched.ConnectAborted}
 	}
 	c.client.Observe(&c.trace)
+	c.client.SetTrust(c.proves)
 	rep, err := c.client.Greeting()
 	if end := opening(rep, err); end != nil {
 		return end
@@ -45,6 +47,15 @@ func (c *conn) open() *ending {
 		return end
 	}
 	return c.encrypt(s)
+}
+
+// proves looks whether the receiver's certificate proves its name, for mail that asks for
+// that (REQUIRETLS): a session that demanded it has seen it.
+func (c *conn) proves(state tls.ConnectionState) error {
+	if t := c.action.TLS; t == sched.TLSVerifyHost || t == sched.TLSDANE {
+		return nil
+	}
+	return c.agent.cfg.TLS.VerifyHost(requirement(&c.action), state)
 }
 
 // opening judges a step of the opening; nil: it goes on.

@@ -114,6 +114,7 @@ type Queue struct {
 
 	GenerateBounces  bool
 	GenerateDelayDSN bool
+	ReportSuppressed bool
 
 	Signing *Signing // nil: unsigned
 
@@ -136,6 +137,9 @@ type Session struct {
 	UseIPv6 bool
 
 	EHLO string // name given in EHLO and HELO
+
+	VERP       bool   // each recipient has a return path of its own
+	VERPDomain string // the domain of it; empty: the sender's
 
 	ConnectTimeout   time.Duration
 	GreetingTimeout  time.Duration
@@ -163,6 +167,7 @@ type Session struct {
 	TLSCA          string // file of the trusted roots; empty: the system's
 	TLSCertificate string // file of the certificate shown to receivers that ask for one; empty: none
 	TLSKey         string // its key
+	TLSReports     bool   // reports of how TLS went are sent to domains that ask for them
 
 	SkipHosts  []netip.Prefix
 	Prohibited []netip.Prefix // prohibited_hosts: connecting there is a permanent failure

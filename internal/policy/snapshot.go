@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // Snapshot is one whole, checked configuration. It is immutable: a reload makes a
@@ -30,7 +32,11 @@ type Snapshot struct {
 	// forbidden binding is ignored instead of refused.
 	UnknownBindingDefault bool
 	DrainTimeout          time.Duration
+	TLSReports            TLSReports
+	MTASTSPort            uint16
 	SuspendAll            bool
+	BounceKey             Secret // empty value: there is none
+	Suppression           Suppression
 	Signs                 bool // dkim is on somewhere
 
 	Root *Scope // the tree of stanzas, for Eval
@@ -39,6 +45,13 @@ type Snapshot struct {
 	groups map[string]*Scope
 
 	rollupDomains []string
+}
+
+// TLSReports says who speaks in TLS reports (RFC 8460).
+type TLSReports struct {
+	From         string // mailbox
+	Organization string
+	Contact      string // mailbox
 }
 
 // Binding is a virtual MTA: a source address, a name, its own queues.
@@ -95,8 +108,23 @@ type Listener struct {
 	MaxRecipients         int   // per message
 	NormalizeLineEndings  bool
 	ProxyProtocol         bool
+	RequireTLS            bool          // REQUIRETLS is offered under TLS
+	MaxFutureRelease      time.Duration // 0: FUTURERELEASE is not offered
+	DeliverBy             DeliverByMode
+	BounceAddresses       []mail.Address // without a local part: the whole domain
+	FeedbackAddresses     []mail.Address
+	VerifyReports         bool
 	Origin                Origin
 }
+
+// DeliverByMode is the listener option deliver_by.
+type DeliverByMode uint8
+
+const (
+	DeliverByOff DeliverByMode = iota
+	DeliverByOn
+	DeliverByRelaxed // a receiver need not know DELIVERBY
+)
 
 // User is a login.
 type User struct {
@@ -127,8 +155,16 @@ type (
 	DNS struct {
 		Resolvers []string // host:port; empty: the machine's
 		ZoneFile  string
+		TrustAD   bool // answers marked as validated are
 	}
 )
+
+// Suppression says where the suppression list comes from.
+type Suppression struct {
+	File         string // empty: there is none
+	OnHardBounce bool
+	OnComplaint  bool
+}
 
 // Secret is a value that is never printed. Resolve it with config.
 type Secret struct {

@@ -91,6 +91,7 @@ type Client struct {
 	blamed  bool    // its end has been looked at
 
 	observer Observer // may be nil
+	trust    trust
 
 	mu      sync.Mutex // guards what follows, and the order of deadlines
 	aborted bool
