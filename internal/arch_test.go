@@ -47,7 +47,7 @@ var arrows = map[string][]string{
 	"deliver":         {"mail", "policy", "sched", "classify", "smtp", "metrics"},
 	"bounce":          {"mail", "policy", "sched", "classify"},
 	"account":         {"mail", "policy", "sched", "classify", "vfs", "metrics"},
-	"config":          {"mail", "policy", "vfs"},
+	"config":          {"mail", "policy", "classify", "vfs"},
 	"admin":           {"mail", "policy", "limit", "sched", "spool", "metrics"},
 	"admin/client":    {"admin", "policy", "sched"},
 	"sim":             {"*"},
