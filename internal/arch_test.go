@@ -136,7 +136,7 @@ func allowed(name string) ([]string, bool) {
 		return a, true
 	}
 	if strings.HasPrefix(name, "config/dialect") {
-		return []string{"mail", "policy", "config"}, true
+		return []string{"mail", "policy", "config", "config/dialect"}, true
 	}
 	return nil, false
 }

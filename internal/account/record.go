@@ -98,12 +98,21 @@ func (r *Record) outcome(o *mail.Outcome) {
 	if r.Kind == sched.RecordBounced {
 		r.Status = classify.Final(o.Reply, o.Class)
 	}
+	if o.Class == mail.ClassSuppressed {
+		r.Status = classify.Final(o.Reply, mail.ClassRefused)
+	}
 	r.Diag = Diagnostic(o.Reply)
 	r.Stage = o.Reply.Stage.String()
-	if r.Kind != sched.RecordDelivered {
+	switch {
+	case o.Class == mail.ClassSuppressed:
+		r.Category = CategorySuppressed
+	case r.Kind != sched.RecordDelivered:
 		r.Category = string(classify.CategoryOf(r.Status, r.Diag))
 	}
 }
+
+// CategorySuppressed is the category of recipients on the suppression list.
+const CategorySuppressed = "suppressed"
 
 // Diagnostic returns a reply with its type in front (RFC 3464 §2.3.6): smtp for a
 // receiver's words, x-sluice for ours.

@@ -3,6 +3,7 @@ package bounce
 import (
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +27,28 @@ type Input struct {
 	Content  io.ReaderAt    // of the message; nil: it cannot be read
 	Outcomes []mail.Outcome
 	Attempt  *mail.Attempt // the last one; nil when there was no connection
-	Delay    bool          // a delay report: the recipients are still tried
-	Until    int64         // of a delay report: when they are given up; 0: not said
+	Action   Action
+	Until    int64 // of a delay report: when they are given up; 0: not said
 }
+
+// Action is what a report tells of (RFC 3464 §2.3.3).
+type Action uint8
+
+const (
+	Failed  Action = iota // refused, or given up
+	Delayed               // still tried
+	// Relayed: a receiver that does not report took it (RFC 3461 §5.2.2), so nothing more will
+	// be heard of it.
+	Relayed
+	Delivered // the receiver was the mailbox
+	Expanded  // the receiver is a list (RFC 3464 §2.3.3)
+)
+
+var actionNames = [...]string{"failed", "delayed", "relayed", "delivered", "expanded"}
+
+func (a Action) String() string { return actionNames[a] }
+
+func (a Action) good() bool { return a >= Relayed }
 
 // Bounds.
 const (
@@ -58,8 +78,7 @@ func Compose(in Input) (*mail.Envelope, []byte) {
 		if o.Recipient < 0 || o.Recipient >= len(env.Recipients) {
 			continue
 		}
-		n := env.Recipients[o.Recipient].Notify
-		if in.Delay && n.WantsDelay() || !in.Delay && n.WantsFailure() {
+		if r.wanted(&env.Recipients[o.Recipient]) {
 			r.outcomes = append(r.outcomes, o)
 		}
 	}
@@ -84,6 +103,32 @@ type report struct {
 	outcomes []mail.Outcome
 	eightBit bool
 	b        []byte
+}
+
+// wanted reports whether the sender is to hear of a recipient (RFC 3461 §4.1, §5.2).
+func (r *report) wanted(rc *mail.Recipient) bool {
+	switch r.Action {
+	case Failed:
+		return rc.Notify.WantsFailure()
+	case Delayed:
+		return rc.Notify.WantsDelay()
+	case Relayed:
+		by := r.Envelope.By
+		return rc.Notify.WantsSuccess() && !r.offered("DSN") ||
+			by.Trace && rc.Notify&mail.NotifyNever == 0 && !r.offered("DELIVERBY") // RFC 2852 §4.1.4
+	}
+	return rc.Notify.WantsSuccess()
+}
+
+// offered reports whether the receiver offered an extension.
+func (r *report) offered(keyword string) bool {
+	if r.Attempt == nil {
+		return false
+	}
+	return slices.ContainsFunc(r.Attempt.Ehlo, func(line string) bool {
+		word, _, _ := strings.Cut(line, " ")
+		return strings.EqualFold(word, keyword)
+	})
 }
 
 func (r *report) compose() []byte {
@@ -125,8 +170,13 @@ func (r *report) raw(s string) { r.b = append(r.b, s...) }
 func (r *report) field(name, value string) { r.b = appendField(r.b, name, value) }
 
 func (r *report) subject() string {
-	if r.Delay {
+	switch r.Action {
+	case Delayed:
 		return "Delayed Mail (still being retried)"
+	case Relayed:
+		return "Mail Relayed (no further report will come)"
+	case Delivered, Expanded:
+		return "Mail Delivered"
 	}
 	return "Undelivered Mail Returned to Sender"
 }
@@ -150,11 +200,7 @@ func (r *report) recipientStatus(o *mail.Outcome) {
 		r.field("Original-Recipient", kind+"; "+addr)
 	}
 	r.field("Final-Recipient", typedAddress(rc.Address))
-	action := "failed"
-	if r.Delay {
-		action = "delayed"
-	}
-	r.field("Action", action)
+	r.field("Action", r.Action.String())
 	r.field("Status", r.code(o))
 	if host, ok := r.remote(o); ok {
 		r.field("Remote-MTA", "dns; "+host)
@@ -165,7 +211,7 @@ func (r *report) recipientStatus(o *mail.Outcome) {
 	if r.Attempt != nil && r.Attempt.Ended != 0 {
 		r.field("Last-Attempt-Date", date(r.Attempt.Ended))
 	}
-	if r.Delay && r.Until != 0 {
+	if r.Action == Delayed && r.Until != 0 {
 		r.field("Will-Retry-Until", date(r.Until))
 	}
 	r.field("Final-Log-ID", r.Envelope.ID.String())
@@ -173,8 +219,13 @@ func (r *report) recipientStatus(o *mail.Outcome) {
 
 // code is the status of a recipient (RFC 3463).
 func (r *report) code(o *mail.Outcome) string {
-	if r.Delay {
+	switch {
+	case r.Action == Delayed:
 		return classify.Status(o.Reply, mail.ClassDeferred)
+	case r.Action.good():
+		return classify.Status(o.Reply, mail.ClassDelivered)
+	case o.Class == mail.ClassSuppressed:
+		return classify.Final(o.Reply, mail.ClassRefused)
 	}
 	return classify.Final(o.Reply, o.Class)
 }
@@ -189,7 +240,8 @@ func (r *report) remote(o *mail.Outcome) (string, bool) {
 
 // diagnostic is the value of Diagnostic-Code (RFC 3464 §2.3.6).
 func diagnostic(reply mail.Reply) string {
-	text := reply.Text[:min(len(reply.Text), maxDiag)]
+	// A reader that decodes RFC 2047 everywhere must find nothing to decode.
+	text := strings.ReplaceAll(reply.Text[:min(len(reply.Text), maxDiag)], "=?", `=\x3F`)
 	if reply.Code == 0 {
 		return "x-sluice; " + text
 	}

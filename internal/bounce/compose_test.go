@@ -217,7 +217,7 @@ func TestExpired(t *testing.T) {
 
 func TestDelay(t *testing.T) {
 	in := input(letter)
-	in.Delay, in.Until = true, noon+86400e9
+	in.Action, in.Until = Delayed, noon+86400e9
 	in.Outcomes = []mail.Outcome{
 		{Recipient: 0, Class: mail.ClassDeferred, Reply: mail.Reply{Code: 451, Enhanced: "4.2.0", Text: "later"}},
 		{Recipient: 2, Class: mail.ClassDeferred},

@@ -18,7 +18,7 @@ type original struct {
 }
 
 // original reads what is to be returned: all of a message that is asked for or small,
-// else its header (RFC 3461 §4.3; of a delayed message always the header). A header
+// else its header (RFC 3461 §4.3, §6.2: RET is for failures alone; of a message that goes on always the header). A header
 // returned alone is text and may be encoded, so it never needs 8BITMIME; a whole message
 // with 8-bit content is returned only when RET=FULL asks for it.
 func (r *report) original() original {
@@ -30,7 +30,7 @@ func (r *report) original() original {
 	if r.Envelope.Ret == mail.RetFull {
 		limit = maxFull
 	}
-	whole := !r.Delay && r.Envelope.Ret != mail.RetHeaders && size <= limit
+	whole := r.returnsWhole() && r.Envelope.Ret != mail.RetHeaders && size <= limit
 	want := int64(maxHeader)
 	if whole {
 		want = size
@@ -55,6 +55,8 @@ func (r *report) original() original {
 	}
 	return o
 }
+
+func (r *report) returnsWhole() bool { return r.Action == Failed }
 
 // headerOf returns the header of a message, whole lines, without the empty line.
 func headerOf(content []byte) []byte {

@@ -48,7 +48,12 @@ func (r *report) words() string {
 	line("This is the mail server %s.", clean(r.Hostname))
 	line("")
 	switch {
-	case r.Delay:
+	case r.Action == Relayed:
+		line("Your message was handed on to the receivers below. They do not report what")
+		line("becomes of it: this is the last that you will hear of it.")
+	case r.Action.good():
+		line("Your message was delivered to the recipients below.")
+	case r.Action == Delayed:
 		line("Your message could not be delivered yet. It is still being tried; you need")
 		line("not send it again.")
 		if r.Until != 0 {
@@ -91,7 +96,7 @@ func (r *report) said(o *mail.Outcome) string {
 		}
 		s = who + ": " + s
 	}
-	if !r.Delay && o.Class != mail.ClassRefused {
+	if r.Action == Failed && o.Class != mail.ClassRefused && o.Class != mail.ClassSuppressed {
 		s = "It was tried until its time was up. The last answer: " + s
 	}
 	return s

@@ -59,7 +59,7 @@ func TestOpening(t *testing.T) {
 		{"too many connections", reply(421, "4.7.0", mail.StageGreeting), EffectBusy},
 		{"421 to EHLO", reply(421, "", mail.StageEHLO), EffectBusy},
 		{"450 greeting", reply(450, "", mail.StageGreeting), EffectHost},
-		{"no mail here", reply(521, "", mail.StageGreeting), EffectHost},
+		{"no mail here", reply(521, "", mail.StageGreeting), EffectNever},
 		{"554 greeting", reply(554, "5.7.1", mail.StageGreeting), EffectHost},
 		{"EHLO refused", reply(550, "", mail.StageEHLO), EffectHost},
 		{"silence", reply(0, "4.4.2", mail.StageGreeting), EffectHost},

@@ -10,13 +10,14 @@ import (
 type Effect uint8
 
 const (
-	EffectNone Effect = iota // the session goes on, or ended in good order
-	EffectBusy               // the receiver has enough connections of ours: fewer, slower
-	EffectHost               // the host is in trouble: leave it alone for a while
-	EffectTLS                // encryption did not come about
+	EffectNone  Effect = iota // the session goes on, or ended in good order
+	EffectBusy                // the receiver has enough connections of ours: fewer, slower
+	EffectHost                // the host is in trouble: leave it alone for a while
+	EffectTLS                 // encryption did not come about
+	EffectNever               // the host never takes mail (RFC 7504 §3)
 )
 
-var effectNames = [...]string{"none", "busy", "host", "tls"}
+var effectNames = [...]string{"none", "busy", "host", "tls", "never"}
 
 func (e Effect) String() string {
 	if int(e) < len(effectNames) {
@@ -36,6 +37,8 @@ func Opening(r mail.Reply) Effect {
 		return EffectTLS
 	case r.Class() == 2:
 		return EffectNone
+	case r.Code == 521 && (r.Stage == mail.StageGreeting || r.Stage == mail.StageEHLO):
+		return EffectNever
 	}
 	return EffectHost
 }

@@ -275,7 +275,7 @@ func TestOpeningFails(t *testing.T) {
 		},
 		{
 			"no mail here", "S: 521 5.3.2 no mail\nC: QUIT\nS: 221 bye\nclose",
-			"connect failed: host: greeting: 521 5.3.2 no mail\nclosed: host: greeting: 521 5.3.2 no mail",
+			"connect failed: never: greeting: 521 5.3.2 no mail\nclosed: never: greeting: 521 5.3.2 no mail",
 		},
 		{
 			"EHLO deferred", "S: 220 hi\nC: EHLO me.test\nS: 451 later\nC: QUIT\nS: 221 bye\nclose",

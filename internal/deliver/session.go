@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -33,6 +34,7 @@ func (c *conn) open() *ending {
 	if !c.begin(smtp.NewClient(socket, timeouts(s))) {
 		return &ending{class: sched.ConnectAborted}
 	}
+	c.client.SetTrust(c.proves)
 	rep, err := c.client.Greeting()
 	if end := opening(rep, err); end != nil {
 		return end
@@ -42,6 +44,15 @@ func (c *conn) open() *ending {
 		return end
 	}
 	return c.encrypt(s)
+}
+
+// proves looks whether the receiver's certificate proves its name, for mail that asks for
+// that (REQUIRETLS): a session that demanded it has seen it.
+func (c *conn) proves(state tls.ConnectionState) error {
+	if t := c.action.TLS; t == sched.TLSVerifyHost || t == sched.TLSDANE {
+		return nil
+	}
+	return c.agent.cfg.TLS.VerifyHost(requirement(&c.action), state)
 }
 
 // opening judges a step of the opening; nil: it goes on.
@@ -80,6 +91,8 @@ func connectClass(e classify.Effect) sched.ConnectClass {
 		return sched.ConnectBusy
 	case classify.EffectHost:
 		return sched.ConnectHost
+	case classify.EffectNever:
+		return sched.ConnectNever
 	case classify.EffectTLS:
 		return sched.ConnectTLS
 	case classify.EffectNone:

@@ -46,8 +46,14 @@ func ParseGateway(s string) (Gateway, error) {
 	if err != nil {
 		return Gateway{}, fmt.Errorf("gateway %q: %w", s, err)
 	}
+	if _, err := netip.ParseAddr(name); err == nil { // "192.0.2.1."
+		return Gateway{}, fmt.Errorf("gateway %q: %w", s, errGatewayDot)
+	}
 	g.Host = name
 	return g, nil
 }
 
-var errGatewayPort = errors.New("the port is a number from 1 to 65535")
+var (
+	errGatewayPort = errors.New("the port is a number from 1 to 65535")
+	errGatewayDot  = errors.New("an address does not end in a dot")
+)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -246,6 +247,7 @@ func (r *Router) sort(hosts []*host) {
 func (t *trip) route(ctx context.Context, hosts []*host, implicit bool) {
 	enough := max(t.q.Policy.MaxMXHosts, 1)
 	var looked, usable []*host
+	all := len(hosts)
 	for len(hosts) > 0 && len(usable) < enough && len(looked) < maxHostsLooked {
 		n := 1
 		for n < len(hosts) && hosts[n].preference == hosts[0].preference {
@@ -256,6 +258,7 @@ func (t *trip) route(ctx context.Context, hosts []*host, implicit bool) {
 		t.look(ctx, group)
 		looked = append(looked, group...)
 		if slices.ContainsFunc(group, func(h *host) bool { return h.us }) {
+			all = len(looked) // mail must not go to the others
 			break
 		}
 		for _, h := range group {
@@ -266,6 +269,10 @@ func (t *trip) route(ctx context.Context, hosts []*host, implicit bool) {
 	}
 	if len(usable) == 0 {
 		t.explain(ctx, looked, implicit)
+		if t.out.Class == mail.ClassRefused && len(looked) < all {
+			// The least final word wins, and nobody has asked the others.
+			t.fail(mail.ClassDeferred, "4.4.4", fmt.Sprintf("%d of the %d MX hosts of %s were looked up, and cannot be used: %s", len(looked), all, t.q.Domain, t.out.Reply.Text))
+		}
 		return
 	}
 	for _, h := range usable[:min(len(usable), enough)] {

@@ -33,6 +33,8 @@ type fields struct {
 	prio    string // X-Queue-Priority, where control is
 	control bool   // who hands the message in may steer it
 	hops    int    // Received fields
+
+	tlsRequired string // TLS-Required (RFC 8689 §5); it stays
 }
 
 // slot returns where the value of one of our fields goes; nil for all other names, and
@@ -89,6 +91,9 @@ func (f *fields) readHeader(b []byte, n int, keep func([]byte) error) error {
 		name = bytes.TrimRight(name, " \t")
 		if len(name) == 8 && strings.EqualFold(string(name), "received") {
 			f.hops++
+		}
+		if len(name) == 12 && f.tlsRequired == "" && strings.EqualFold(string(name), "tls-required") {
+			f.tlsRequired = unfold(value)
 		}
 		if slot := f.slot(name); slot != nil {
 			if *slot == "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
@@ -18,6 +19,32 @@ type Start struct {
 	SMTPUTF8 bool
 	Ret      mail.Ret
 	EnvID    string // without xtext encoding
+
+	RequireTLS bool
+	Release    time.Time  // not to be sent before; zero: at once
+	By         *DeliverBy // nil: no wish
+}
+
+// DeliverBy is what a client says about the time of delivery (RFC 2852).
+type DeliverBy struct {
+	In     time.Duration // from now
+	Notify bool          // by-mode N
+	Trace  bool
+}
+
+// terms notes in the envelope when and how it may travel.
+func (s *Start) terms(env *mail.Envelope, now time.Time, relaxed bool) {
+	env.RequireTLS = s.RequireTLS
+	if s.Release.After(now) {
+		env.Release = s.Release.UnixNano()
+	}
+	if s.By == nil {
+		return
+	}
+	env.By = mail.DeliverBy{Deadline: now.Add(s.By.In).UnixNano(), Trace: s.By.Trace, Relaxed: relaxed && !s.By.Notify}
+	if s.By.Notify {
+		env.By.Mode = mail.ByNotify
+	}
 }
 
 // Message is a message on its way in: Begin, AddRecipient, Write, and Accept or Abort.
@@ -55,13 +82,15 @@ func (in *Injector) Begin(o *Origin, s Start) (*Message, mail.Reply) {
 	if o.User != nil && !in.rates.take(o.User.Name, o.User.MessageRate, now) {
 		return nil, in.Refuse(replyRate)
 	}
-	return &Message{
+	m := &Message{
 		in: in, origin: o, fields: fields{control: o.mayName()}, settings: in.cfg.Settings(), max: maxSize,
 		env: &mail.Envelope{
 			ID: in.ids.next(now.UnixMilli()), Sender: s.Sender, Received: now.UnixNano(),
 			EnvID: s.EnvID, Ret: s.Ret, EightBit: s.EightBit, SMTPUTF8: s.SMTPUTF8, Source: o.Source,
 		},
-	}, mail.Reply{}
+	}
+	s.terms(m.env, now, o.Listener.DeliverBy == policy.DeliverByRelaxed)
+	return m, mail.Reply{}
 }
 
 // ID returns the message's ID.
@@ -269,6 +298,8 @@ func (m *Message) address() mail.Reply {
 	if env.EnvID == "" {
 		env.EnvID = envID(f.envID)
 	}
+	// RFC 8689 §4.1: REQUIRETLS stands above the field.
+	env.TLSNotRequired = !env.RequireTLS && strings.EqualFold(f.tlsRequired, "no")
 	return mail.Reply{}
 }
 

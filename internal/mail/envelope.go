@@ -26,6 +26,14 @@ type Envelope struct {
 	SMTPUTF8 bool // SMTPUTF8 was declared (RFC 6531)
 	Report   bool // a report of ours: never reported on, its binding is bounce_binding
 
+	// RequireTLS is REQUIRETLS (RFC 8689 §3): it goes only to hosts that offer REQUIRETLS
+	// over TLS with a verified certificate.
+	RequireTLS bool
+	// TLSNotRequired is the header field TLS-Required: No (RFC 8689 §5), without REQUIRETLS.
+	TLSNotRequired bool
+	Release        int64     // FUTURERELEASE (RFC 4865): not attempted before, wall-clock ns; 0: at once
+	By             DeliverBy // DELIVERBY (RFC 2852)
+
 	// Head is how many octets at the start of the content, signatures, are for those
 	// recipients alone whose Head is 0; for those with n, Heads[n-1] stands in their place.
 	Head  int
@@ -53,6 +61,10 @@ type Recipient struct {
 	ORcpt   string // DSN ORCPT as received (RFC 3461 §4.2), still encoded
 	Notify  Notify // DSN NOTIFY (RFC 3461 §4.1)
 	Head    uint8  // how the content begins for it, see Envelope.Head
+
+	// Suppressed says that it was on the suppression list at acceptance: it ends without an
+	// attempt.
+	Suppressed bool
 }
 
 // Notify is the set of DSN NOTIFY keywords. Zero means that the client gave none,
@@ -69,6 +81,9 @@ const (
 // WantsFailure reports whether a failure report is wanted.
 func (n Notify) WantsFailure() bool { return n == 0 || n&NotifyFailure != 0 }
 
+// WantsSuccess reports whether a report of success is wanted.
+func (n Notify) WantsSuccess() bool { return n&NotifySuccess != 0 }
+
 // WantsDelay reports whether a delay report may be sent.
 func (n Notify) WantsDelay() bool { return n == 0 || n&NotifyDelay != 0 }
 
@@ -79,6 +94,24 @@ const (
 	RetUnset Ret = iota
 	RetFull
 	RetHeaders
+)
+
+// DeliverBy is a wish about time (RFC 2852). The zero DeliverBy is none.
+type DeliverBy struct {
+	Deadline int64 // wall-clock ns; 0: there is no wish
+	Mode     ByMode
+	Trace    bool // report it as relayed when it is handed on to a receiver without DELIVERBY
+	// Relaxed lets mail of ByReturn go to receivers without DELIVERBY, which RFC 2852
+	// §4.1.4 forbids; the deadline then holds on this server alone.
+	Relaxed bool
+}
+
+// ByMode is what becomes of a message that is not delivered in time (RFC 2852 §4).
+type ByMode uint8
+
+const (
+	ByReturn ByMode = iota // it is returned as undeliverable
+	ByNotify               // a delay report is sent, and it is tried on
 )
 
 // RecipientState is what has become of one recipient: the mutable half that the

@@ -35,9 +35,12 @@ const (
 	// ClassLocal is trouble of our own (content unreadable, a needed extension missing on
 	// our side): not the receiver's, costs no attempt.
 	ClassLocal
+	// ClassSuppressed is our own decision at acceptance: the recipient is on the suppression
+	// list. It ends without an attempt.
+	ClassSuppressed
 )
 
-var classNames = [...]string{"none", "delivered", "deferred", "refused", "too many recipients", "local trouble"}
+var classNames = [...]string{"none", "delivered", "deferred", "refused", "too many recipients", "local trouble", "suppressed"}
 
 func (c Class) String() string {
 	if int(c) < len(classNames) {

@@ -93,6 +93,7 @@ func (b *builder) global() {
 	if s.Postmaster == "" {
 		s.Postmaster = "postmaster@" + s.Hostname
 	}
+	b.reports()
 	s.UnknownBindingDefault = own(b.root, "unknown_binding").Str == "default"
 	s.DrainTimeout = own(b.root, "drain_timeout").Duration()
 	s.SuspendAll = own(b.root, "suspend_delivery").Bool()
@@ -227,6 +228,7 @@ func (b *builder) listener(c *Scope) {
 		l.Tenant = own(c, "tenant").Str
 		l.Auth = AuthMode(own(c, "auth").Num) // the choices are in the order of the type
 		l.NormalizeLineEndings = own(c, "normalize_line_endings").Bool()
+		b.listenerTerms(c, &l)
 		l.ProxyProtocol = own(c, "proxy_protocol").Bool()
 		if l.Binding != "" && l.BindingGroup != "" {
 			b.errorf(c.Origin, "binding and binding_group are both set: mail that names no binding goes through one of them")

@@ -78,11 +78,11 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "mx_failures_to_delay", Type: TypeInt, Unit: "failures", Default: "50", Scopes: inG | inD,
-		Doc: "Consecutive failures of every host after which the domain's mail is deferred at once; 0: never.", Later: laterDefer,
+		Doc: "Failures in a row of every host after which the domain's mail is deferred at once; 0: never. Before, only the message whose connection failed is.",
 	},
 	{
 		Name: "connect_timeout_to_delay", Type: TypeDuration, Default: "15m", Scopes: inG | inD,
-		Doc: "Time without any contact after which the domain's mail is deferred at once; 0: never.", Later: laterDefer,
+		Doc: "Time without contact with any host after which the domain's mail is deferred at once; 0: never.",
 	},
 	{
 		Name: "generate_bounces", Type: TypeBool, Default: "on", Scopes: inDelivery,
@@ -154,10 +154,6 @@ var deliveryOptions = []Option{
 		Doc: "Count domains with the same receiver together: off; auto, those with the same best MX hosts; the name of a Rollup; a domain, whose best MX hosts theirs are among. Where it is not set, the Rollup stanzas alone group domains; set to off, nothing does.",
 	},
 }
-
-const (
-	laterDefer = "each message is deferred by its own attempt"
-)
 
 // recipient has an option asked for the recipient's domain under a rollup.
 func recipient(o Option) Option {

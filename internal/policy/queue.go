@@ -114,6 +114,7 @@ type Queue struct {
 
 	GenerateBounces  bool
 	GenerateDelayDSN bool
+	ReportSuppressed bool
 
 	Signing *Signing // nil: unsigned
 
@@ -136,6 +137,9 @@ type Session struct {
 	UseIPv6 bool
 
 	EHLO string // name given in EHLO and HELO
+
+	VERP       bool   // each recipient has a return path of its own
+	VERPDomain string // the domain of it; empty: the sender's
 
 	ConnectTimeout   time.Duration
 	GreetingTimeout  time.Duration

@@ -24,6 +24,7 @@ var opt struct {
 	throttleConns, throttleMessages                      *Option
 	clusterThrottleConns, clusterThrottleMessages        *Option
 	dkim, dkimKey, dkimSelector, dkimDomain              *Option
+	reportSuppressed, verp, verpDomain                   *Option
 }
 
 // bindOptions fills opt from the table.
@@ -73,6 +74,9 @@ func bindOptions() {
 		{&opt.timeoutDelay, "connect_timeout_to_delay"},
 		{&opt.bounces, "generate_bounces"},
 		{&opt.delays, "generate_delay_dsn"},
+		{&opt.reportSuppressed, "report_suppressed"},
+		{&opt.verp, "verp"},
+		{&opt.verpDomain, "verp_domain"},
 		{&opt.tls, "tls"},
 		{&opt.verify, "tls_verify"},
 		{&opt.dane, "use_dane"},
@@ -177,11 +181,15 @@ func (s *Snapshot) QueueUnder(binding, domain, rollup string) *Queue {
 		ConnectTimeoutToDelay:      p.value(opt.timeoutDelay).Duration(),
 		GenerateBounces:            p.value(opt.bounces).Bool(),
 		GenerateDelayDSN:           p.value(opt.delays).Bool(),
+		ReportSuppressed:           p.value(opt.reportSuppressed).Bool(),
 		Signing:                    p.signing(),
 		Session:                    s.session(p),
 	}
 	if g := p.own[OneGroup]; len(g) > 0 {
 		q.Group = g[0].Label
+	}
+	if q.Session.VERP {
+		q.MaxRecipientsPerBatch = 1 // a return path is a transaction's
 	}
 	if p.value(opt.ramp).Str == "high" {
 		q.Ramp = 0.75
@@ -194,6 +202,8 @@ func (s *Snapshot) session(p *view) *Session {
 	t := func(o *Option) time.Duration { return p.value(o).Duration() }
 	n := &Session{
 		EHLO:             s.Hostname,
+		VERP:             p.value(opt.verp).Bool(),
+		VERPDomain:       p.value(opt.verpDomain).Str,
 		ConnectTimeout:   t(opt.connect),
 		GreetingTimeout:  t(opt.greeting),
 		EHLOTimeout:      t(opt.ehloTime),

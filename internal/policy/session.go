@@ -10,7 +10,7 @@ func (s *Session) SameConnection(o *Session) bool {
 		return s == o
 	}
 	return s.Source4 == o.Source4 && s.Source6 == o.Source6 && s.UseIPv4 == o.UseIPv4 && s.UseIPv6 == o.UseIPv6 &&
-		s.EHLO == o.EHLO &&
+		s.EHLO == o.EHLO && s.VERP == o.VERP && s.VERPDomain == o.VERPDomain &&
 		s.TLSMinVersion == o.TLSMinVersion && s.TLSCA == o.TLSCA && s.TLSCertificate == o.TLSCertificate && s.TLSKey == o.TLSKey &&
 		s.ConnectTimeout == o.ConnectTimeout && s.GreetingTimeout == o.GreetingTimeout &&
 		s.EHLOTimeout == o.EHLOTimeout && s.TLSTimeout == o.TLSTimeout &&

@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"time"
+
+	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // Snapshot is one whole, checked configuration. It is immutable: a reload makes a
@@ -31,6 +33,8 @@ type Snapshot struct {
 	UnknownBindingDefault bool
 	DrainTimeout          time.Duration
 	SuspendAll            bool
+	BounceKey             Secret // empty value: there is none
+	Suppression           Suppression
 	Signs                 bool // dkim is on somewhere
 
 	Root *Scope // the tree of stanzas, for Eval
@@ -95,8 +99,23 @@ type Listener struct {
 	MaxRecipients         int   // per message
 	NormalizeLineEndings  bool
 	ProxyProtocol         bool
+	RequireTLS            bool          // REQUIRETLS is offered under TLS
+	MaxFutureRelease      time.Duration // 0: FUTURERELEASE is not offered
+	DeliverBy             DeliverByMode
+	BounceAddresses       []mail.Address // without a local part: the whole domain
+	FeedbackAddresses     []mail.Address
+	VerifyReports         bool
 	Origin                Origin
 }
+
+// DeliverByMode is the listener option deliver_by.
+type DeliverByMode uint8
+
+const (
+	DeliverByOff DeliverByMode = iota
+	DeliverByOn
+	DeliverByRelaxed // a receiver need not know DELIVERBY
+)
 
 // User is a login.
 type User struct {
@@ -129,6 +148,13 @@ type (
 		ZoneFile  string
 	}
 )
+
+// Suppression says where the suppression list comes from.
+type Suppression struct {
+	File         string // empty: there is none
+	OnHardBounce bool
+	OnComplaint  bool
+}
 
 // Secret is a value that is never printed. Resolve it with config.
 type Secret struct {

@@ -37,7 +37,7 @@ func init() {
 // and indexes it. A wrong entry is a mistake of the program and panics at start.
 func buildTable() {
 	byName = map[nameKey]*Option{}
-	for _, part := range [][]Option{limitOptions, deliveryOptions, globalOptions, stanzaOptions} {
+	for _, part := range [][]Option{limitOptions, deliveryOptions, reportOptions, globalOptions, stanzaOptions} {
 		for i := range part {
 			o := &part[i]
 			o.index = len(table)

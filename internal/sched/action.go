@@ -79,8 +79,8 @@ type (
 		States  []mail.RecipientState
 	}
 	// Bounce stores final outcomes and, in the same atomic record, the report to the
-	// sender about them (Failed when Delay is false; else a delay report, and States
-	// stay pending). Last says that the message is finished by it.
+	// sender about them (failed; with Delay a delay report, and States stay pending; with
+	// Relayed one of success). Last says that the message is finished by it.
 	Bounce struct {
 		Seq      uint64
 		Message  mail.ID
@@ -90,6 +90,7 @@ type (
 		Binding  string
 		Domain   string
 		Delay    bool
+		Relayed  bool // delivered: who asked for it is told
 		Expired  bool
 		Last     bool
 	}

@@ -145,11 +145,11 @@ func (m *Machine) conclude(h uint32, outcomes []mail.Outcome, att *mail.Attempt,
 	msg.open -= int32(final)
 	r.last = msg.open == 0
 	bounce := len(v.refused) > 0 && l.policy.GenerateBounces
-	delay := len(v.deferred) > 0 && l.policy.GenerateDelayDSN && !msg.delayed && m.now-msg.received >= delayAfter
+	delay := len(v.deferred) > 0 && l.policy.GenerateDelayDSN && !msg.delayed && m.now-max(msg.received, m.terms[p.msg].release) >= delayAfter
 	if !r.last {
 		r.states = m.states(p, &v, tried, again)
 	}
-	m.pushResults(r, &v, bounce, delay)
+	m.pushResults(r, &v, reports{bounce: bounce, delay: delay, relayed: len(v.delivered) > 0 && m.terms[p.msg].traced})
 	if delay {
 		msg.delayed = true
 	}
@@ -160,9 +160,13 @@ func (m *Machine) conclude(h uint32, outcomes []mail.Outcome, att *mail.Attempt,
 	return len(v.delivered) > 0
 }
 
+// reports says which reports an attempt gives cause for.
+type reports struct{ bounce, delay, relayed bool }
+
 // pushResults emits what one attempt changes in the spool: a connection waits for the
-// last of it.
-func (m *Machine) pushResults(r result, v *verdicts, bounce, delay bool) {
+// last of it. A report and the outcomes that it tells of are one change; of two reports the
+// later one.
+func (m *Machine) pushResults(r result, v *verdicts, of reports) {
 	waits := r.conn
 	r.conn = 0
 	n := 0
@@ -172,16 +176,25 @@ func (m *Machine) pushResults(r result, v *verdicts, bounce, delay bool) {
 		n++
 		r.states = nil
 	}
+	if of.relayed && of.bounce {
+		states, last := r.states, r.last
+		r.outcomes, r.states, r.last = v.delivered, nil, false
+		add(resultRelayed)
+		r.states, r.last = states, last
+	}
 	switch {
-	case bounce:
+	case of.bounce:
 		r.outcomes = v.refused
 		add(resultBounce)
+	case of.relayed:
+		r.outcomes = v.delivered
+		add(resultRelayed)
 	case r.last:
 		add(resultFinish)
-	case !delay && len(r.states) > 0:
+	case !of.delay && len(r.states) > 0:
 		add(resultPersist)
 	}
-	if delay {
+	if of.delay {
 		r.outcomes, r.expired, r.last = v.deferred, false, false
 		add(resultDelay)
 	}
@@ -227,7 +240,7 @@ func (m *Machine) distribute(h uint32, v *verdicts, tried int, again int64) {
 		}
 		k := h
 		if used {
-			k = m.newPart(part{msg: rest.msg, queue: rest.queue, owed: rest.owed, grouped: rest.grouped, rebound: rest.rebound})
+			k = m.newPart(part{msg: rest.msg, queue: rest.queue, owed: rest.owed, grouped: rest.grouped, rebound: rest.rebound, late: rest.late})
 		}
 		used = true
 		p := m.parts.at(k)
@@ -269,19 +282,31 @@ func (m *Machine) fail(h uint32, class mail.Class, reply mail.Reply) {
 
 // expire ends a part, in no list, whose message is too old. It is no attempt.
 func (m *Machine) expire(h uint32) {
-	l := m.lanes.at(m.queues.at(m.parts.at(h).queue).lane)
+	p := m.parts.at(h)
+	if t := m.terms[p.msg]; t.deadline != 0 && !t.notify && m.now >= t.deadline {
+		m.giveUp(h, mail.Reply{Enhanced: "5.4.7", Text: "not delivered within the time that the sender allowed"}, true)
+		return
+	}
+	l := m.lanes.at(m.queues.at(p.queue).lane)
 	m.giveUp(h, mail.Reply{Enhanced: "4.4.7", Text: fmt.Sprintf("message expired: not delivered within %v", l.policy.Expiration)}, true)
 }
 
 // giveUp ends a part, in no list, without an attempt.
 func (m *Machine) giveUp(h uint32, reply mail.Reply, expired bool) {
+	qh := m.parts.at(h).queue
+	l := m.lanes.at(m.queues.at(qh).lane)
+	m.endWithout(h, mail.ClassRefused, reply, expired, l.policy.GenerateBounces)
+	m.touch(qh)
+}
+
+// endWithout ends a part, in no list, without an attempt.
+func (m *Machine) endWithout(h uint32, class mail.Class, reply mail.Reply, expired, report bool) {
 	p := m.parts.at(h)
 	msg := m.messages.at(p.msg)
-	qh := p.queue
-	l := m.lanes.at(m.queues.at(qh).lane)
+	l := m.lanes.at(m.queues.at(p.queue).lane)
 	var v verdicts
 	for _, r := range m.recipients(p) {
-		v.refused = append(v.refused, mail.Outcome{Recipient: r, Class: mail.ClassRefused, Reply: reply})
+		v.refused = append(v.refused, mail.Outcome{Recipient: r, Class: class, Reply: reply})
 	}
 	r := result{id: msg.id, expired: expired}
 	r.binding, r.domain = m.laneNames(l)
@@ -293,10 +318,9 @@ func (m *Machine) giveUp(h uint32, reply mail.Reply, expired bool) {
 	if r.last = msg.open == 0; !r.last {
 		r.states = m.states(p, &v, int(p.attempts), 0)
 	}
-	m.pushResults(r, &v, l.policy.GenerateBounces, false)
+	m.pushResults(r, &v, reports{bounce: report})
 	if r.last {
 		m.freeMessage(p.msg)
 	}
 	m.freePart(h)
-	m.touch(qh)
 }

@@ -68,6 +68,8 @@ func (m *Machine) checkConns() error {
 			flying[m.parts.at(p).queue]++
 			if x := m.parts.at(p); x.state != partFlying || x.conn != h {
 				return fmt.Errorf("part %d on connection %d says %d (S8)", p, h, x.conn)
+			} else if x.timer == noTimer && m.expiry(x) < neverTime {
+				return fmt.Errorf("part %d on connection %d has no timer", p, h)
 			}
 		}
 	}

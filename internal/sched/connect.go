@@ -46,6 +46,9 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 			j++
 		}
 		base, healthy := m.choose(l, hosts[i:j], n, turn)
+		if healthy && j < len(hosts) && base.Counter == 0 && m.refuseAll(q) {
+			healthy = false // what they say is no fullness any more: the next ones
+		}
 		switch {
 		case healthy && m.takeOver(h, l, hosts[i:j], n, turn):
 			return
@@ -59,6 +62,12 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		i = j
 	}
 	m.limits.Cancel(turn.Waiter)
+	if m.bides(l) {
+		for _, p := range m.missed {
+			m.missPlace(h, p)
+		}
+		return
+	}
 	class, reply := m.hostsFailed(l)
 	m.failHead(h, class, reply)
 }
@@ -234,18 +243,6 @@ func (m *Machine) yield(id limit.CounterID) {
 	}
 }
 
-// hostsFailed is the class and words for mail none of whose hosts could be reached.
-func (m *Machine) hostsFailed(l *lane) (mail.Class, mail.Reply) {
-	reply := mail.Reply{Text: "all hosts failed", Stage: mail.StageConnect}
-	for i := range l.route.addrs {
-		if p := m.places.at(l.route.addrs[i].place); p.reply != nil {
-			reply = *p.reply
-			reply.Text = "all hosts failed; " + p.key.host + ": " + reply.Text
-		}
-	}
-	return mail.ClassDeferred, reply
-}
-
 func (m *Machine) connected(ev *Connected) {
 	h, c, ok := m.connOf(ev.Conn)
 	if !ok || c.state != connDialing {
@@ -260,7 +257,10 @@ func (m *Machine) connected(ev *Connected) {
 		g := m.gates.at(x.gate)
 		g.bears = max(g.bears, x.open)
 	}
-	p.failed = 0
+	p.speaks()
+	if r := m.lanes.at(c.lane).route; r != nil {
+		r.owes = false
+	}
 	if ev.TLS {
 		p.noTLS, p.noTLSWhy = 0, nil
 		p.tlsFailed.proven(c.tls)
@@ -309,6 +309,7 @@ func (m *Machine) connectTrouble(h uint32, c *conn, class ConnectClass, reply ma
 	case class == ConnectTLS:
 		m.hostFails(c, p, p.tlsFailed.at(c.tls), l, reply)
 	default:
+		p.fails(m.now, class == ConnectNever)
 		m.hostFails(c, p, &p.failed, l, reply)
 	}
 	m.gateDone(h, c)
@@ -319,6 +320,9 @@ func (m *Machine) connectTrouble(h uint32, c *conn, class ConnectClass, reply ma
 func (m *Machine) hostFails(c *conn, p *place, until *int64, l *lane, reply mail.Reply) {
 	if *until <= m.now {
 		m.emit(Log{Level: Warn, Subject: "host " + p.key.host, Text: fmt.Sprintf("%v failed: %s; tried again in %v", p.key.addr, reply, l.policy.HostFailureRetry)})
+	}
+	if l.route != nil {
+		l.route.owes = true
 	}
 	*until = onTick(m.now + int64(l.policy.HostFailureRetry))
 	r := reply

@@ -66,8 +66,12 @@
 //     is counted until five minutes have passed with all hosts of a queue busy and no
 //     connection of it open; then its ready mail is deferred, visibly. The same holds for
 //     a connection that opens and ends without any outcome.
-//   - All hosts failed, or DNS failed: one attempt is counted for the mail that is ready,
-//     unless connections are open that still serve it.
+//   - All hosts failed: the message whose connection failed is deferred, the others wait for
+//     host_failure_retry until one connection probes again. After mx_failures_to_delay rounds, or
+//     connect_timeout_to_delay, one attempt is counted for all that is ready, unless connections
+//     are open that still serve it. So it is when DNS failed.
+//   - All hosts of a preference have refused every connection for five minutes: the next
+//     preference is tried.
 //   - Trouble of our own counts nothing; a part whose own content is in trouble waits
 //     five minutes.
 //   - A delay is reported at the first deferral after four hours, once. Whether it was

@@ -30,6 +30,13 @@ type (
 		Received  int64 // when it was accepted; clamped so that its age is at least 0
 		Recovered bool
 		Parts     []SubmittedPart
+
+		Release  int64 // not attempted before (FUTURERELEASE); its life counts from then; 0: at once
+		Deadline int64 // of DELIVERBY; 0: none
+		// Notify says that at the deadline its delay is reported and it is tried on; else it is
+		// given up then.
+		Notify bool
+		Traced bool // a Bounce with Relayed is to tell of recipients delivered to
 	}
 	// SubmittedPart is the recipients of the message for one binding and domain. The
 	// scheduler cuts it by max_recipients_per_batch.
@@ -42,6 +49,10 @@ type (
 		Recipients []int  // indices into the envelope
 		Attempts   int    // attempts so far
 		Due        int64  // not tried before; clamped to now + max_retry_interval
+		// Refused, when set, ends them at once, without an attempt; Report says whether their
+		// sender is told.
+		Refused *mail.Reply
+		Report  bool
 	}
 
 	// Resolved answers Resolve: where mail of a binding for a domain may go, and what its
@@ -268,9 +279,12 @@ const (
 	ConnectLocalRoute
 	// ConnectAborted: we ended it (Close with abort, shutdown).
 	ConnectAborted
+	// ConnectNever: as ConnectHost, and the host says that it never takes mail (RFC 7504).
+	// Mail all of whose hosts say so is refused.
+	ConnectNever
 )
 
-var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted"}
+var connectNames = [...]string{"ok", "host", "busy", "tls", "local address", "local files", "local ports", "local route", "aborted", "never"}
 
 func (c ConnectClass) String() string { return connectNames[c] }
 

@@ -314,6 +314,20 @@ func (m *Machine) busyTooLong(q *queue) bool {
 	return len(m.shut) > 0 && q.serving == 0
 }
 
+// refuseAll reports whether all hosts of one preference (shut holds their gates) have refused
+// every connection for longer than busyPatience, and nothing else keeps the queue from them.
+func (m *Machine) refuseAll(q *queue) bool {
+	if len(m.cand)+len(m.full)+len(m.crowds) > 0 || !m.busyTooLong(q) {
+		return false
+	}
+	for _, g := range m.shut {
+		if x := m.gates.at(g); x.host == 0 || x.bears > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // localTrouble is trouble of our own: no attempt is counted and no host is marked.
 func (m *Machine) localTrouble(h uint32, c *conn, class ConnectClass, reply mail.Reply) {
 	l := m.lanes.at(c.lane)

@@ -15,6 +15,9 @@ type place struct {
 	tlsFailed tlsTimes    // the same, for those who insist on TLS
 	noTLS     int64       // until then in clear where TLS is only wished for
 	noTLSWhy  *mail.Reply // why
+	down      int64       // since when it has not been spoken to; 0: it has, or has not been tried
+	rounds    int32       // failures in a row
+	never     bool        // it says that it never takes mail
 	reply     *mail.Reply
 	line      fifo[gatePlace] // queues that wait elsewhere because of it
 	timer     uint32

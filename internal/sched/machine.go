@@ -72,6 +72,8 @@ type Machine struct {
 
 	urgent fifo[*job] // what must be done before anything is opened
 
+	terms map[uint32]terms // of messages that have some, by handle; looked up, never ranged over
+
 	results  fifo[result] // outcomes that wait for accounting
 	unstored fifo[stored] // spool changes that wait for the spool
 	account  uint64       // last number given
@@ -119,7 +121,7 @@ func New(cfg Config) *Machine {
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
 		limits: limit.New(), names: newNames(),
 		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
-		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
+		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{}, terms: map[uint32]terms{},
 	}
 	m.messageAt = func(h uint32) (prev, next *uint32) { x := m.messages.at(h); return &x.prev, &x.next }
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }

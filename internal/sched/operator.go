@@ -40,11 +40,12 @@ func (m *Machine) operator(ev *Operator) {
 			}
 		})
 		m.eachSelected(ev, "made due", func(h uint32, p *part) bool {
-			if p.state != partWaiting {
+			due := max(m.now, m.terms[p.msg].release)
+			if p.state != partWaiting || p.due <= due {
 				return false
 			}
 			m.leave(h)
-			p.due = m.now
+			p.due = due
 			m.enter(h, false)
 			return true
 		})

@@ -22,6 +22,7 @@ type message struct {
 	job      uint32
 	priority mail.Priority
 	delayed  bool // its delay has been reported, or may have been before a restart
+	termed   bool // it has terms
 }
 
 // part is some recipients of one message for one lane (S8: it has one owner).
@@ -41,6 +42,7 @@ type part struct {
 	grouped    bool  // its binding was chosen from a group: others of that may take over
 	rebound    bool  // its binding is not the one it was accepted with, or may not be
 	moves      uint8 // from binding to binding since it was on a connection
+	late       bool  // that its deadline has passed is reported, or is not to be
 }
 
 // run is consecutive recipients of a part that is not contiguous.
@@ -144,11 +146,19 @@ func (m *Machine) size(p *part) int {
 // expiry is when the part's message expires for it.
 func (m *Machine) expiry(p *part) int64 {
 	e := m.lanes.at(m.queues.at(p.queue).lane).policy.Expiration
-	from := m.messages.at(p.msg).received
+	msg := m.messages.at(p.msg)
+	from, last := msg.received, neverTime
+	if msg.termed {
+		t := m.terms[p.msg]
+		from = max(from, t.release)
+		if t.deadline != 0 && !t.notify {
+			last = t.deadline
+		}
+	}
 	if p.owed { // an attempt, unless none comes about for as long again
 		from = max(from, m.recovered)
 	}
-	return min(from+int64(e), neverTime)
+	return min(from+int64(e), last)
 }
 
 // enter puts a part that is in no list into its queue: to wait until it is due, or to
@@ -173,6 +183,8 @@ func (m *Machine) enter(h uint32, front bool) {
 	m.entered(h, q, p)
 	m.lanes.at(q.lane).listed[p.kind()]++
 	m.stray(h, p)
+	at = min(at, m.lateAt(p))
+	m.wheel.cancel(&p.timer) // set when it was here before
 	if at < neverTime {
 		p.timer = m.wheel.set(at, timerPart, h)
 	}
@@ -186,7 +198,7 @@ func (p *part) kind() int {
 	return 0
 }
 
-// leave takes a part out of its queue's list.
+// leave takes a part out of its queue's list. Its timer goes on.
 func (m *Machine) leave(h uint32) {
 	p := m.parts.at(h)
 	q := m.queues.at(p.queue)
@@ -200,7 +212,6 @@ func (m *Machine) leave(h uint32) {
 		m.removeReady(q, h)
 	}
 	m.lanes.at(q.lane).listed[p.kind()]--
-	m.wheel.cancel(&p.timer)
 }
 
 // partDue: the part's time has come, to be ready or to expire.
@@ -208,9 +219,14 @@ func (m *Machine) partDue(h uint32) {
 	p := m.parts.at(h)
 	p.timer = noTimer
 	switch at := m.expiry(p); {
+	case p.state == partFlying:
+		m.overdue(h, p, at)
 	case m.now >= at:
 		m.leave(h)
 		m.expire(h)
+	case m.now >= m.lateAt(p):
+		m.reportLate(h, p)
+		m.retime(h, p)
 	case p.state == partReady: // its expiry has moved; its place stays
 		p.timer = m.wheel.set(at, timerPart, h)
 	default:
@@ -225,6 +241,7 @@ func (m *Machine) retime(h uint32, p *part) {
 	if p.state == partWaiting {
 		at = min(at, p.due)
 	}
+	at = min(at, m.lateAt(p))
 	m.wheel.cancel(&p.timer)
 	if at < neverTime {
 		p.timer = m.wheel.set(at, timerPart, h)

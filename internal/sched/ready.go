@@ -76,6 +76,9 @@ func (m *Machine) freeMessage(h uint32) {
 			j.messages--
 		}
 	}
+	if x.termed {
+		delete(m.terms, h)
+	}
 	m.messageList(&m.byAge).remove(h)
 	m.messages.release(h)
 }

@@ -8,6 +8,7 @@ const (
 	resultPersist resultKind = iota
 	resultBounce
 	resultDelay
+	resultRelayed
 	resultFinish
 )
 
@@ -58,10 +59,10 @@ func (m *Machine) nextResult() bool {
 		m.emit(Persist{Seq: m.change, Message: r.id, States: r.states})
 	case resultFinish:
 		m.emit(Finish{Seq: m.change, Message: r.id})
-	case resultBounce, resultDelay:
+	case resultBounce, resultDelay, resultRelayed:
 		m.emit(Bounce{
 			Seq: m.change, Message: r.id, Outcomes: r.outcomes, States: r.states, Attempt: r.attempt,
-			Binding: r.binding, Domain: r.domain, Delay: r.kind == resultDelay, Expired: r.expired, Last: r.last,
+			Binding: r.binding, Domain: r.domain, Delay: r.kind == resultDelay, Relayed: r.kind == resultRelayed, Expired: r.expired, Last: r.last,
 		})
 	}
 	m.unstored.push(stored{m.change, r.conn})

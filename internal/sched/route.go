@@ -23,6 +23,8 @@ type laneRoute struct {
 	class   mail.Class
 	known   bool
 	asking  bool
+	owes    bool     // a message of the lane is to be deferred for a connection that failed
+	partly  bool     // the domain has more hosts than these
 	byMX    bool     // by MX records
 	best    []string // those of the best preference, where hosts does not tell
 	digest  uint64   // of all hosts that mail may go to, and how
@@ -132,6 +134,7 @@ func (m *Machine) resolved(ev *Resolved) {
 func (m *Machine) takeAnswer(h uint32, l *lane, ev *Resolved) (same bool) {
 	r := l.route
 	same = r.known && r.class == mail.ClassDelivered && ev.Class == mail.ClassDelivered && m.sameHosts(r, ev.Hosts)
+	r.partly = len(ev.MX) > len(ev.Hosts)
 	changed, others := false, false
 	if ev.Class == mail.ClassDelivered {
 		changed = m.reroute(h, ev)

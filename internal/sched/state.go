@@ -82,6 +82,9 @@ func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
 	} else if p != nil {
 		return fmt.Sprintf("host %s: %s", p.key.host, p.crowdText()), 0
 	}
+	if l.route.class == mail.ClassDelivered && len(l.route.addrs) > 0 && m.allFailed(now, l) {
+		return m.biding(now, l)
+	}
 	return "ready", 0
 }
 

@@ -19,8 +19,9 @@ func (m *Machine) submit(ev *Submitted) {
 	*m.messages.at(h) = message{
 		id: ev.Message, received: received, job: m.joinJob(ev.Job), priority: ev.Priority,
 		// Whether it was reported before a restart is not kept: rather not twice.
-		delayed: ev.Recovered && m.now-received >= delayAfter,
+		delayed: ev.Recovered && m.now-max(received, ev.Release) >= delayAfter,
 	}
+	m.agree(h, ev)
 	m.lineUp(h)
 	total := 0
 	for i := range ev.Parts {
@@ -36,7 +37,11 @@ func (m *Machine) submit(ev *Submitted) {
 		if !ev.Recovered {
 			m.recordReceived(ev, sp)
 		}
-		m.submitPart(h, tenant, sp, ev.Recovered)
+		if sp.Refused != nil {
+			m.refuse(h, tenant, sp)
+			continue
+		}
+		m.submitPart(h, tenant, sp, ev)
 	}
 	if total == 0 { // every recipient had its outcome before the crash: S3, finish last
 		m.push(result{after: m.account, id: ev.Message, kind: resultFinish})
@@ -55,7 +60,8 @@ func (m *Machine) recordReceived(ev *Submitted, sp *SubmittedPart) {
 	})
 }
 
-func (m *Machine) submitPart(msg uint32, tenant int32, sp *SubmittedPart, recovered bool) {
+func (m *Machine) submitPart(msg uint32, tenant int32, sp *SubmittedPart, ev *Submitted) {
+	recovered := ev.Recovered
 	lh := m.laneFor(sp.Binding, sp.Domain, sp.Policy, sp.Generation)
 	l := m.lanes.at(lh)
 	qh := m.queueFor(lh, tenant)
@@ -63,12 +69,14 @@ func (m *Machine) submitPart(msg uint32, tenant int32, sp *SubmittedPart, recove
 	if recovered {
 		due = min(due, m.now+int64(l.policy.Retry.Max))
 	}
+	due = max(due, ev.Release)
+	late := ev.Deadline == 0 || !ev.Notify || recovered && m.now >= ev.Deadline
 	batch := max(l.policy.MaxRecipientsPerBatch, 1)
 	for rest := sp.Recipients; len(rest) > 0; {
 		n := min(batch, len(rest))
 		h := m.newPart(part{
 			msg: msg, queue: qh, due: due, attempts: uint16(min(max(sp.Attempts, 0), 1<<16-2)),
-			owed: recovered, grouped: sp.Group != "", rebound: recovered,
+			owed: recovered, grouped: sp.Group != "", rebound: recovered, late: late,
 		})
 		m.setRecipients(m.parts.at(h), rest[:n])
 		m.enter(h, false)

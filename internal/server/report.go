@@ -25,12 +25,16 @@ func (s *Server) report(a sched.Bounce) *spool.Report {
 	now := s.opts.Clock.Wall()
 	in := bounce.Input{
 		ID: s.injector.NewID(), Now: now, Hostname: snap.Hostname, Postmaster: snap.Postmaster, Tenant: reportTenant,
-		Envelope: env, Content: content, Outcomes: s.withLastReplies(a.Message, a.Outcomes), Attempt: a.Attempt, Delay: a.Delay,
+		Envelope: env, Content: content, Outcomes: s.withLastReplies(a.Message, a.Outcomes), Attempt: a.Attempt,
 	}
 	in.Binding, in.Group = s.bounceBinding(in.ID)
-	if a.Delay {
+	switch {
+	case a.Relayed:
+		in.Action = bounce.Relayed
+	case a.Delay:
+		in.Action = bounce.Delayed
 		q, _ := s.policies.queue(a.Binding, a.Domain)
-		in.Until = env.Received + int64(q.Expiration)
+		in.Until = max(env.Received, env.Release) + int64(q.Expiration)
 	}
 	out, text := bounce.Compose(in)
 	if out == nil {

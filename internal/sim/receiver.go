@@ -254,6 +254,9 @@ func (w *World) transact(c *conn) {
 	c.busy = true
 	w.after(0, func() { w.want(c) })
 	w.after(takes, func() {
+		if !c.busy { // broken off meanwhile
+			return
+		}
 		c.busy = false
 		w.judge(c, d, dies)
 		switch {
@@ -322,10 +325,24 @@ func (w *World) close(a sched.Close) {
 			c.class = sched.ConnectAborted
 		}
 		c.ending = true
+		if c.busy && a.How == sched.CloseAbort {
+			w.breakOff(c)
+		}
 		if !busy {
 			w.endBy(c)
 		}
 	})
+}
+
+// breakOff ends the transaction in progress: nobody knows what became of it.
+func (w *World) breakOff(c *conn) {
+	d := c.parts[0].Deliver
+	c.parts, c.busy = c.parts[1:], false
+	out := make([]mail.Outcome, len(d.Recipients))
+	for i, r := range d.Recipients {
+		out[i] = mail.Outcome{Recipient: r, Class: mail.ClassLocal, Reply: mail.Reply{Text: "we ended the connection"}}
+	}
+	w.step(sched.Attempted{Conn: c.Conn, Part: d.Part, Outcomes: out})
 }
 
 // endBy ends a connection whose parts, if any are left, were not begun.

@@ -118,7 +118,7 @@ func (r *rules) queue(b *binding, domain, rollup string) *policy.Queue {
 		Retry:      policy.RetrySchedule{Steps: []time.Duration{20 * time.Minute}, Doubling: true, Max: 12 * time.Hour},
 		Expiration: 5 * 24 * time.Hour, MaxRetries: -1,
 		MaxRecipientsPerBatch: 100, IdleTimeout: 5 * time.Second, MaxMXHosts: 5, MaxAddressesPerHost: 2,
-		HostFailureRetry: 2 * time.Minute, GenerateBounces: true,
+		HostFailureRetry: 2 * time.Minute, MXFailuresToDelay: 50, ConnectTimeoutToDelay: 15 * time.Minute, GenerateBounces: true,
 		Suspended: r.off["binding:"+b.name] || r.off[domain],
 	}
 	if rollup != "" {

@@ -90,6 +90,8 @@ type Client struct {
 	culprit Feature // what it ended by
 	blamed  bool    // its end has been looked at
 
+	trust trust
+
 	mu      sync.Mutex // guards what follows, and the order of deadlines
 	aborted bool
 	closing bool

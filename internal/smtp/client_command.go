@@ -41,6 +41,9 @@ func (c *Client) check(tx *Transaction) (enhanced, text string) {
 		return "5.3.4", "the message has " + strconv.FormatInt(size, 10) +
 			" octets, the receiver takes " + strconv.FormatInt(c.ext.Size, 10)
 	}
+	if enhanced, text := c.checkTransport(env); enhanced != "" {
+		return enhanced, text
+	}
 	if !sendable(env.Sender) || len(env.EnvID) > maxParameter/3 {
 		return "5.1.7", "the sender's address cannot be sent: it is too long or malformed"
 	}
@@ -174,6 +177,7 @@ func (c *Client) putMail(tx *Transaction) {
 			c.putXtext(env.EnvID)
 		}
 	}
+	c.putTerms(env)
 	c.put("\r\n")
 }
 

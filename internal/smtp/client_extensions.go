@@ -3,6 +3,7 @@ package smtp
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -15,17 +16,20 @@ const (
 type Extensions struct {
 	Lines []string // as offered, "SIZE 10485760"; at most 100 of at most 256 octets
 
-	Pipelining bool   // RFC 2920
-	EightBit   bool   // 8BITMIME, RFC 6152
-	SMTPUTF8   bool   // RFC 6531
-	Chunking   bool   // RFC 3030
-	StartTLS   bool   // RFC 3207
-	DSN        bool   // RFC 3461
-	Enhanced   bool   // ENHANCEDSTATUSCODES, RFC 2034
-	SizeKnown  bool   // SIZE was offered, RFC 1870
-	Size       int64  // largest message in octets; 0: the receiver names no limit
-	Auth       string // mechanisms, RFC 4954
-	Limits     Limits // RFC 9422
+	Pipelining bool          // RFC 2920
+	EightBit   bool          // 8BITMIME, RFC 6152
+	SMTPUTF8   bool          // RFC 6531
+	Chunking   bool          // RFC 3030
+	StartTLS   bool          // RFC 3207
+	DSN        bool          // RFC 3461
+	Enhanced   bool          // ENHANCEDSTATUSCODES, RFC 2034
+	SizeKnown  bool          // SIZE was offered, RFC 1870
+	Size       int64         // largest message in octets; 0: the receiver names no limit
+	Auth       string        // mechanisms, RFC 4954
+	Limits     Limits        // RFC 9422
+	RequireTLS bool          // RFC 8689
+	DeliverBy  bool          // RFC 2852
+	MinBy      time.Duration // the least time that it promises delivery in; 0: none is named
 }
 
 // parseExtensions reads the text of an EHLO reply: the first line is a greeting, each
@@ -77,6 +81,13 @@ func (x *Extensions) set(keyword, param string) {
 		x.Auth = param
 	case "LIMITS":
 		x.Limits = parseLimits(param)
+	case "REQUIRETLS":
+		x.RequireTLS = true
+	case "DELIVERBY":
+		x.DeliverBy = true
+		if n, err := strconv.ParseInt(param, 10, 32); err == nil && n > 0 {
+			x.MinBy = time.Duration(n) * time.Second
+		}
 	}
 }
 

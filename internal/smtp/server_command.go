@@ -193,6 +193,15 @@ func (c *ServerConn) extensions() string {
 	if c.offersAuth() {
 		offer("AUTH", " PLAIN LOGIN")
 	}
+	if c.offersRequireTLS() {
+		offer("REQUIRETLS", "")
+	}
+	if c.cfg.DeliverBy {
+		offer("DELIVERBY", "")
+	}
+	if c.cfg.MaxHold > 0 {
+		offer("FUTURERELEASE", c.holdBounds())
+	}
 	offer("ENHANCEDSTATUSCODES", "")
 	return text
 }
@@ -285,7 +294,7 @@ func (c *ServerConn) checkMail(from mail.Address, p *MailParams) *mail.Reply {
 	case c.cfg.MaxMessageSize > 0 && p.Size > c.cfg.MaxMessageSize:
 		return &replyTooBig
 	}
-	return nil
+	return c.checkTerms(p)
 }
 
 func (c *ServerConn) rcptCommand(args []byte) error {

@@ -48,6 +48,12 @@ type ServerConfig struct {
 	MinRate   int64         // octets per second [1024]
 	AuthDelay time.Duration // wait before the reply to a failed AUTH; negative: none [1s]
 
+	RequireTLS bool // REQUIRETLS (RFC 8689) is offered under TLS
+	// MaxHold is the longest that a message may be held before it is released
+	// (FUTURERELEASE, RFC 4865); 0: it is not offered.
+	MaxHold   time.Duration
+	DeliverBy bool // DELIVERBY (RFC 2852) is offered
+
 	// Hide names extensions (the keywords of EHLO) that are not offered: for tests of
 	// clients. STARTTLS and AUTH are governed by their own fields.
 	Hide []string

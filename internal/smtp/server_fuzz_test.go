@@ -74,6 +74,7 @@ func FuzzServerSession(f *testing.F) {
 		"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster> NOTIFY=NEVER\r\nDATA\r\na\n.\r\nb\r\r\n.\r\nRSET\r\n",
 		"EHLO c\r\nMAIL FROM:<a@b.test> ENVID=x+2B RET=HDRS BODY=8BITMIME SMTPUTF8\r\nRCPT TO:<\"a b\"@[IPv6:::1]> ORCPT=rfc822;x\r\nBDAT 3\r\nabcBDAT 0\r\nNOOP\r\nBDAT 2 LAST\r\n\r\nBDAT 1 LAST\r\nxQUIT\r\n",
 		"EHLO c\r\nAUTH PLAIN AHUAcA==\r\nAUTH LOGIN\r\nRSET\r\nSTARTTLS\r\nVRFY x\r\nHELP\r\nEXPN\r\nNOOP\n\x00\r\n",
+		"EHLO c\r\nMAIL FROM:<a@b.test> BY=120;RT HOLDFOR=60 REQUIRETLS\r\nMAIL FROM:<> BY=-1;N HOLDUNTIL=2030-01-01T00:00:00Z\r\n",
 		"EHLO c\r\nAUTH LOGIN\r\ndQ==\r\ncA==\r\nAUTH PLAIN\r\n*\r\nMAIL FROM:<@x.test:a@b.test>\r\n",
 	} {
 		f.Add([]byte(s), 1, false)

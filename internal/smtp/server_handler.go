@@ -1,6 +1,8 @@
 package smtp
 
 import (
+	"time"
+
 	"github.com/sluice-mta/sluice/internal/mail"
 )
 
@@ -56,6 +58,18 @@ type MailParams struct {
 	Ret      mail.Ret // RFC 3461 §4.3
 	EnvID    string   // RFC 3461 §4.4, decoded from xtext: printable ASCII, at most 100 octets
 	Auth     string   // AUTH= (RFC 4954 §5), as received; not trusted
+
+	RequireTLS bool      // REQUIRETLS (RFC 8689 §3)
+	Release    time.Time // HOLDFOR or HOLDUNTIL (RFC 4865 §4); zero: at once
+	By         By        // BY (RFC 2852 §4)
+}
+
+// By is the parameter BY of MAIL (RFC 2852 §4).
+type By struct {
+	Given  bool
+	In     time.Duration // from now; may be 0 or negative when Notify is set
+	Notify bool          // by-mode N; else R
+	Trace  bool
 }
 
 // RcptParams are the parameters of RCPT.

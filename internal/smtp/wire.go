@@ -81,6 +81,12 @@ func (p *MailParams) set(key string, value []byte, has bool) *mail.Reply {
 	case "AUTH": // RFC 4954 §5: to be ignored from a client that is not trusted
 		ok = len(value) > 0 && len(value) <= maxORcpt && validXtext(value)
 		p.Auth = string(value)
+	case "REQUIRETLS":
+		p.RequireTLS, ok = true, !has
+	case "BY":
+		p.By, ok = parseBy(value)
+	case "HOLDFOR", "HOLDUNTIL":
+		return p.setRelease(key, value)
 	default:
 		return &faultUnknown
 	}
@@ -239,7 +245,7 @@ func hexDigit(b byte) int {
 // eachParam calls set for each KEY or KEY=VALUE of esmtp-params (RFC 5321 §4.1.2), the
 // key in upper case, until one fails. No key may come twice.
 func eachParam(rest []byte, set func(key string, value []byte, has bool) *mail.Reply) *mail.Reply {
-	var seen [8]string
+	var seen [12]string
 	n := 0
 	for {
 		rest = bytes.TrimLeft(rest, " ")

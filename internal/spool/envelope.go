@@ -20,12 +20,14 @@ const (
 	envHigh // priority; neither: normal
 	envLow
 	envHeads // the content begins with signatures
+	envTerms // terms of transport follow, see appendTerms
 )
 
 const (
 	rcptSameBinding = 1 << iota // binding and group are those of the recipient before
 	rcptDomainPlain             // the routing domain is the address's domain as it stands
 	rcptHead                    // the content begins otherwise for it
+	rcptSuppressed
 )
 
 // appendEnvelope appends the encoding of env, its ID left out: that is in the header.
@@ -50,6 +52,10 @@ func appendEnvelope(b []byte, env *mail.Envelope) []byte {
 	if env.Head > 0 || len(env.Heads) > 0 {
 		flags |= envHeads
 	}
+	terms := appendTerms(nil, env)
+	if len(terms) > 0 {
+		flags |= envTerms
+	}
 	b = append(b, envelopeVersion, flags, byte(env.Ret))
 	b = binary.AppendVarint(b, env.Received)
 	b = binary.AppendVarint(b, env.Size)
@@ -70,6 +76,9 @@ func appendEnvelope(b []byte, env *mail.Envelope) []byte {
 			b = appendString(b, string(h))
 		}
 	}
+	if len(terms) > 0 {
+		b = appendString(b, string(terms))
+	}
 	b = binary.AppendUvarint(b, uint64(len(env.Recipients)))
 	var last *mail.Recipient
 	for i := range env.Recipients {
@@ -89,6 +98,9 @@ func appendRecipient(b []byte, r, last *mail.Recipient) []byte {
 	}
 	if r.Head != 0 {
 		flags |= rcptHead
+	}
+	if r.Suppressed {
+		flags |= rcptSuppressed
 	}
 	b = append(b, flags, byte(r.Notify))
 	if r.Head != 0 {
@@ -144,6 +156,9 @@ func decodeEnvelope(id mail.ID, b []byte) (*mail.Envelope, error) {
 	if flags&envHeads != 0 {
 		decodeHeads(r, env)
 	}
+	if flags&envTerms != 0 {
+		decodeTerms(r, env)
+	}
 	n := r.count(5)
 	if n > mail.MaxRecipients {
 		return nil, fmt.Errorf("envelope: %d recipients: %w", n, errDecode)
@@ -183,6 +198,7 @@ func decodeRecipient(r *reader, rc *mail.Recipient, before []mail.Recipient) {
 	if flags&rcptHead != 0 {
 		rc.Head = r.byte()
 	}
+	rc.Suppressed = flags&rcptSuppressed != 0
 	rc.Address = mail.Address{Local: r.string(), Domain: r.string()}
 	if flags&rcptDomainPlain != 0 {
 		rc.Domain = rc.Address.Domain

@@ -56,6 +56,9 @@ func (f *Front) Apply(l *policy.Listener) error {
 		MaxSessionsPerAddress: l.MaxSessionsPerAddress,
 		MaxMessageSize:        l.MaxMessageSize,
 		MaxRecipients:         min(l.MaxRecipients, mail.MaxRecipients),
+		RequireTLS:            l.RequireTLS,
+		MaxHold:               l.MaxFutureRelease,
+		DeliverBy:             l.DeliverBy != policy.DeliverByOff,
 	}
 	if l.TLSCertificate != "" {
 		c, err := tls.LoadX509KeyPair(l.TLSCertificate, l.TLSKey)

@@ -32,9 +32,14 @@ func (s *session) Mail(from mail.Address, p *smtp.MailParams) mail.Reply {
 	if r.Code != 0 {
 		return s.front.in.Refuse(r)
 	}
-	s.message, r = s.front.in.Begin(origin, inject.Start{
+	start := inject.Start{
 		Sender: from, Size: p.Size, EightBit: p.EightBit, SMTPUTF8: p.SMTPUTF8, Ret: p.Ret, EnvID: p.EnvID,
-	})
+		RequireTLS: p.RequireTLS, Release: p.Release,
+	}
+	if p.By.Given {
+		start.By = &inject.DeliverBy{In: p.By.In, Notify: p.By.Notify, Trace: p.By.Trace}
+	}
+	s.message, r = s.front.in.Begin(origin, start)
 	return r
 }
 

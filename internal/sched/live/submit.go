@@ -55,7 +55,11 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 	if !recovered {
 		ev.Envelope = env
 	}
-	type pair struct{ binding, group, domain string }
+	d.terms(&ev, env)
+	type pair struct {
+		binding, group, domain string
+		suppressed             bool
+	}
 	var known map[int]*mail.RecipientState
 	if len(states) > 0 {
 		known = make(map[int]*mail.RecipientState, len(states))
@@ -67,7 +71,7 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 	var last pair
 	for i := range env.Recipients {
 		r := &env.Recipients[i]
-		p := pair{r.Binding, r.Group, r.Domain}
+		p := pair{r.Binding, r.Group, r.Domain, r.Suppressed}
 		var attempts int
 		var next int64
 		if st := known[i]; st != nil {
@@ -88,6 +92,9 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 					Binding: p.binding, Group: p.group, Domain: p.domain, Policy: q, Generation: gen,
 					Attempts: attempts, Due: next,
 				})
+				if p.suppressed {
+					ev.Parts[n].Refused, ev.Parts[n].Report = &suppressed, q.ReportSuppressed
+				}
 				k = n
 				at[p] = k
 			}
@@ -95,6 +102,7 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 		} else {
 			n = at[p]
 		}
+		ev.Traced = ev.Traced || r.Notify.WantsSuccess()
 		part := &ev.Parts[n]
 		part.Recipients = append(part.Recipients, i)
 		part.Attempts = max(part.Attempts, attempts)
@@ -105,6 +113,16 @@ func (d *Driver) submitted(env *mail.Envelope, states []mail.RecipientState, rec
 		p.Due = min(p.Due, d.latest(p))
 	}
 	return ev
+}
+
+// suppressed is what becomes of recipients that were on the suppression list.
+var suppressed = mail.Reply{Enhanced: "5.7.1", Text: "the recipient is on the suppression list"}
+
+// terms tells what a message asks of time and of reports.
+func (d *Driver) terms(ev *sched.Submitted, env *mail.Envelope) {
+	ev.Release = d.clock.ToBoot(env.Release)
+	ev.Deadline, ev.Notify = d.clock.ToBoot(env.By.Deadline), env.By.Mode == mail.ByNotify
+	ev.Traced = env.By.Trace
 }
 
 // latest is the longest that a recovered part may wait: its schedule from now on, with the

@@ -36,7 +36,7 @@ const DefaultOctets = 70_000
 
 var (
 	outcomes  = []string{"delivered", "deferred", "bounced", "again", "returned", "trouble"}
-	endings   = []string{"ok", "busy", "host", "tls"}
+	endings   = []string{"ok", "busy", "host", "tls", "never"}
 	tlsModes  = []string{"no", "if-available", "required", "verified"}
 	timeables = []string{"connect", "greeting", "ehlo", "tls", "mail-from", "rcpt-to", "data", "data-block", "body", "rset", "quit"}
 )

@@ -57,7 +57,7 @@
 //	timeout: mail-from 80ms the only step that does not have time enough; may come again
 //	expect: delivered, deferred    per recipient, of the first message
 //	expect: returned               of the second; the last line is for all further ones
-//	ends: host              how the connection is reported to have ended: ok, busy, host or tls
+//	ends: host              how the connection is reported to have ended: ok, busy, host, tls or never
 //	says: too long          a part of what is reported about what was not delivered
 //	octets: 5000            how much of the receiver's speech is read at most; default: 70000
 //	server: delivered       what the whole server makes of it in the end, where that differs

@@ -32,12 +32,17 @@ func Envelope(id mail.ID, recipients int) *mail.Envelope {
 	if id[15]%2 == 1 {
 		env.Head, env.Heads = 5, [][]byte{{}, []byte("DKIM-Signature: other\r\n")}
 	}
+	if id[15]%3 == 1 {
+		env.RequireTLS, env.Release = true, 1_700_000_100_000_000_000
+		env.By = mail.DeliverBy{Deadline: 1_700_000_200_000_000_000, Mode: mail.ByNotify, Trace: true, Relaxed: true}
+	}
+	env.TLSNotRequired = id[15]%5 == 1
 	for i := range recipients {
 		env.Recipients = append(env.Recipients, mail.Recipient{
 			Address: mail.Address{Local: fmt.Sprintf("r%d", i), Domain: fmt.Sprintf("D%d.test", i/3)},
 			Domain:  fmt.Sprintf("d%d.test", i/3), Binding: fmt.Sprintf("ip-%d", i/2), Group: "group",
 			ORcpt: "rfc822;r+2B@d.test", Notify: mail.NotifyFailure | mail.NotifyDelay,
-			Head: uint8(i % (1 + len(env.Heads))),
+			Head: uint8(i % (1 + len(env.Heads))), Suppressed: i%4 == 3,
 		})
 	}
 	return env
