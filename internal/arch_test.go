@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"spool/spooltest": {"mail", "spool", "vfs"},
 	"dns":             {"mail", "policy", "sched", "metrics"},
 	"dns/dnstest":     {"mail", "dns"},
+	"tlspolicy":       {"mail", "policy", "sched", "dns", "metrics"},
 	"smtp":            {"mail", "metrics"},
 	"smtp/smtptest":   {"mail", "smtp"},
 	"sign":            {"mail", "metrics"},

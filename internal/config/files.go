@@ -2,14 +2,16 @@ package config
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 
 	"github.com/sluice-mta/sluice/internal/policy"
 )
 
-// checkFiles reads what a start would read, so that a check and a reload say now what
-// would fail then: certificates with their keys, and the zone file.
+// checkFiles reads what a start or a connection would read, so that a check and a reload
+// say now what would fail then: certificates with their keys, and the zone file.
 func (r *run) checkFiles() {
+	r.checkClientFiles(r.root)
 	for _, c := range r.root.Children() {
 		switch c.Kind {
 		case policy.ScopeESMTP, policy.ScopeHTTP:
@@ -31,8 +33,26 @@ func (r *run) errorOf(v *policy.Setting, format string, args ...any) {
 	r.add(Diagnostic{File: v.Origin.File, Line: v.Origin.Line, Column: v.Origin.Column, Text: fmt.Sprintf(format, args...)})
 }
 
+// checkClientFiles reads what a stanza, and those inside it, say of outbound TLS.
+func (r *run) checkClientFiles(c *policy.Scope) {
+	if o := policy.Lookup(c.Kind, "tls_ca"); o != nil {
+		if v := c.Get(o); v != nil {
+			if pem, ok := r.pem(v, "tls_ca"); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+				r.errorOf(v, "tls_ca = %s: it has no certificate in PEM", v.Str)
+			}
+		}
+		r.checkPair(c.Get(policy.Lookup(c.Kind, "tls_certificate")), c.Get(policy.Lookup(c.Kind, "tls_key")))
+	}
+	for _, inner := range c.Children() {
+		r.checkClientFiles(inner)
+	}
+}
+
 func (r *run) checkCertificate(l *policy.Scope) {
-	cert, key := setting(l, "tls_certificate"), setting(l, "tls_key")
+	r.checkPair(setting(l, "tls_certificate"), setting(l, "tls_key"))
+}
+
+func (r *run) checkPair(cert, key *policy.Setting) {
 	if cert == nil || key == nil { // one alone is an error of its own
 		return
 	}

@@ -32,6 +32,8 @@ type Snapshot struct {
 	// forbidden binding is ignored instead of refused.
 	UnknownBindingDefault bool
 	DrainTimeout          time.Duration
+	TLSReports            TLSReports
+	MTASTSPort            uint16
 	SuspendAll            bool
 	BounceKey             Secret // empty value: there is none
 	Suppression           Suppression
@@ -43,6 +45,13 @@ type Snapshot struct {
 	groups map[string]*Scope
 
 	rollupDomains []string
+}
+
+// TLSReports says who speaks in TLS reports (RFC 8460).
+type TLSReports struct {
+	From         string // mailbox
+	Organization string
+	Contact      string // mailbox
 }
 
 // Binding is a virtual MTA: a source address, a name, its own queues.
@@ -146,6 +155,7 @@ type (
 	DNS struct {
 		Resolvers []string // host:port; empty: the machine's
 		ZoneFile  string
+		TrustAD   bool // answers marked as validated are
 	}
 )
 

@@ -47,6 +47,7 @@ type Server struct {
 	edges    *edges
 	store    *store
 	notebook *notebook
+	tls      *tlsPolicies // nil in a sandbox
 	gate     *gate
 	injector *inject.Injector
 	sandbox  *sandbox
@@ -99,6 +100,9 @@ func (s *Server) start() error {
 		return err
 	}
 	if err := s.openNotebook(); err != nil {
+		return err
+	}
+	if err := s.openTLS(); err != nil {
 		return err
 	}
 	if err := s.connect(); err != nil {
@@ -193,6 +197,7 @@ func (s *Server) connect() error {
 	if err := s.routeBy(snap); err != nil {
 		return err
 	}
+	s.tls.run(s.policies.snapshot)
 	e := newEdges(s.ctx, s.log)
 	s.edges = e
 	s.driver = live.New(s.opts.Clock, sched.Config{
@@ -217,6 +222,7 @@ func (s *Server) connect() error {
 		spool: s.spool, driver: s.driver, clock: s.opts.Clock, compose: s.report, submit: s.submit,
 		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
 	}
+	e.demands = s.demands
 	e.driver, e.agent, e.store, e.resolve, e.rebind, e.outcomes = s.driver, s.agent, s.store, s.resolve, s.candidates, s.withLastReplies
 	e.counted = s.counted
 	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
