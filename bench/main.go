@@ -51,7 +51,7 @@ func main() {
 }
 
 func run(o options) error {
-	if os.Getppid() != 1 { // the shell of bench/run.sh
+	if os.Getppid() != 1 { // a shell is the first process there
 		return fmt.Errorf("start it by bench/run.sh: it needs namespaces of its own")
 	}
 	var err error
