@@ -62,16 +62,19 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Run fetches policies in use anew before they end, until Close. wait bounds one fetch,
+// Run fetches policies in use anew before they end, and sends reports, until Close. wait bounds one fetch,
 // barred are networks that are not connected to, at this moment.
 func (e *Engine) Run(wait func() time.Duration, barred func() []netip.Prefix) {
 	e.wait.Go(func() { e.sts.run(e.sts.base, wait, barred) })
+	if e.report != nil {
+		e.report.start(e.sts.base)
+	}
 }
 
-// Report begins to count and to report. It is called before anything else is asked.
+// Report has what happens counted, and reported by Run. It is called before anything is
+// asked.
 func (e *Engine) Report(cfg ReporterConfig) *Reporter {
 	e.report = newReporter(cfg, e)
-	e.report.start()
 	return e.report
 }
 
@@ -79,7 +82,7 @@ func (e *Engine) Report(cfg ReporterConfig) *Reporter {
 func (e *Engine) Close() {
 	e.cancel()
 	if e.report != nil {
-		e.report.close()
+		e.report.wait.Wait()
 	}
 	e.wait.Wait()
 	e.sts.wait.Wait()

@@ -53,7 +53,6 @@ type Reporter struct {
 	cfg    ReporterConfig
 	engine *Engine
 	wait   sync.WaitGroup
-	end    chan struct{}
 
 	mu      sync.Mutex
 	applied map[string]map[string]Applied // by domain and host, of those that want reports
@@ -70,7 +69,7 @@ func (d dayOf) key() string { return rptKey + d.day + "\x00" + d.domain }
 // newReporter knows what the store has of before.
 func newReporter(cfg ReporterConfig, e *Engine) *Reporter {
 	r := &Reporter{
-		cfg: cfg, engine: e, end: make(chan struct{}),
+		cfg: cfg, engine: e,
 		applied: map[string]map[string]Applied{}, tallies: map[dayOf]*tally{}, pauses: map[dayOf]time.Time{},
 	}
 	for _, key := range cfg.Store.Keys(rptKey) {
@@ -148,21 +147,15 @@ func (r *Reporter) today(domain string) *tally {
 	return t
 }
 
-// start sends reports in time and keeps the counts, until close.
-func (r *Reporter) start() {
+// start sends reports in time and keeps the counts, until ctx ends.
+func (r *Reporter) start(ctx context.Context) {
 	r.wait.Go(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		go func() {
-			<-r.end
-			cancel()
-		}()
 		tick, keep := time.NewTicker(time.Minute), time.NewTicker(keepEvery)
 		defer tick.Stop()
 		defer keep.Stop()
 		for {
 			select {
-			case <-r.end:
+			case <-ctx.Done():
 				r.keep()
 				return
 			case <-keep.C:
@@ -172,11 +165,6 @@ func (r *Reporter) start() {
 			}
 		}
 	})
-}
-
-func (r *Reporter) close() {
-	close(r.end)
-	r.wait.Wait()
 }
 
 // keep writes down the counts that have changed.

@@ -48,7 +48,7 @@ func (t *tally) count(a *Applied, local, remote netip.Addr, result Result, reaso
 		return
 	}
 	p.Bad++
-	d := detail{Result: result, Local: text(local), Host: a.Host, Remote: text(remote), Reason: reason[:min(len(reason), maxReason)]}
+	d := detail{Result: result, Local: addrText(local), Host: a.Host, Remote: addrText(remote), Reason: reason[:min(len(reason), maxReason)]}
 	i := slices.IndexFunc(p.Details, d.same)
 	if i < 0 && len(p.Details) >= maxDetails-10 { // from here on by kind alone: there are fewer than ten
 		d = detail{Result: result}
@@ -65,7 +65,7 @@ func (d *detail) same(o *detail) bool {
 	return d.Result == o.Result && d.Local == o.Local && d.Host == o.Host && d.Remote == o.Remote && d.Reason == o.Reason
 }
 
-func text(a netip.Addr) string {
+func addrText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
 	}
