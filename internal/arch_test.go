@@ -22,12 +22,13 @@ const module = "github.com/sluice-mta/sluice/"
 // does not exist.
 var arrows = map[string][]string{
 	"mail":     {},
+	"handles":  {},
 	"policy":   {"mail"},
-	"limit":    {"mail"},
+	"limit":    {"mail", "handles"},
 	"route":    {"mail", "policy"},
 	"classify": {"mail"},
 	"adapt":    {"mail"},
-	"sched":    {"mail", "policy", "limit", "route", "classify", "adapt"},
+	"sched":    {"mail", "policy", "limit", "route", "classify", "adapt", "handles"},
 
 	"vfs":     {},
 	"metrics": {},
@@ -47,7 +48,7 @@ var arrows = map[string][]string{
 	"deliver":         {"mail", "policy", "sched", "classify", "smtp", "metrics"},
 	"bounce":          {"mail", "policy", "sched", "classify"},
 	"account":         {"mail", "policy", "sched", "classify", "vfs", "metrics"},
-	"config":          {"mail", "policy", "vfs"},
+	"config":          {"mail", "policy", "classify", "vfs"},
 	"admin":           {"mail", "policy", "limit", "sched", "spool", "metrics"},
 	"admin/client":    {"admin", "policy", "sched"},
 	"sim":             {"*"},
@@ -58,7 +59,7 @@ var arrows = map[string][]string{
 }
 
 // core names the exact core: deterministic, nothing of the outside in it.
-var core = []string{"mail", "policy", "limit", "route", "classify", "adapt", "sched"}
+var core = []string{"mail", "handles", "policy", "limit", "route", "classify", "adapt", "sched"}
 
 // outside may not be imported by the core. net/netip is a value type and allowed.
 func outside(path string) bool {

@@ -9,9 +9,13 @@ import (
 )
 
 // checkFiles reads what a start or a connection would read, so that a check and a reload
-// say now what would fail then: certificates with their keys, and the zone file.
+// say now what would fail then: certificates with their keys, the zone file, the reply
+// rules.
 func (r *run) checkFiles() {
 	r.checkClientFiles(r.root)
+	if v := r.root.Get(policy.Lookup(policy.ScopeGlobal, "reply_rules")); v != nil {
+		r.checkRules(v)
+	}
 	for _, c := range r.root.Children() {
 		switch c.Kind {
 		case policy.ScopeESMTP, policy.ScopeHTTP:
@@ -25,6 +29,19 @@ func (r *run) checkFiles() {
 				}
 			}
 		}
+	}
+}
+
+// checkRules reads the file of reply rules.
+func (r *run) checkRules(v *policy.Setting) {
+	_, diags := r.Rules(v.Str)
+	for _, d := range diags {
+		if d.Line == 0 { // it cannot be read
+			r.errorOf(v, "reply_rules = %s: %s", v.Str, d.Text)
+			continue
+		}
+		r.order[v.Str] = len(r.order)
+		r.add(d)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mta/sluice/internal/classify"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/smtp"
@@ -32,6 +33,8 @@ type Config struct {
 	// Lost reports whether an error of Open, or of reading, says that the content is gone for
 	// good: such a message is refused, others are tried again. Nil: none is.
 	Lost func(error) bool
+	// Judge says what a reply is about; nil: nothing is known of any.
+	Judge func(*classify.Subject) classify.Judgement
 	// TLS makes configurations; nil: one that trusts the system's roots.
 	TLS *smtp.ClientTLS
 	// Secured is told how the encryption of each connection went that was to be encrypted; nil:
@@ -48,6 +51,8 @@ type Config struct {
 	// AnyAddress leaves prohibited_hosts and OwnListener to Dial: a sandbox, whose Dial
 	// reaches nothing but its own receiver.
 	AnyAddress bool
+	// Tracer tells those who watch what is said; nil: one that nobody watches.
+	Tracer *Tracer
 	// Dial connects; nil: TCP. For tests and the sandbox.
 	Dial func(ctx context.Context, c *sched.Connect) (net.Conn, error)
 }
@@ -73,6 +78,12 @@ func New(cfg Config) *Agent {
 	}
 	if cfg.Lost == nil {
 		cfg.Lost = func(error) bool { return false }
+	}
+	if cfg.Tracer == nil {
+		cfg.Tracer = new(Tracer)
+	}
+	if cfg.Judge == nil {
+		cfg.Judge = func(*classify.Subject) classify.Judgement { return classify.Judgement{} }
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

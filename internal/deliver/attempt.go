@@ -35,6 +35,9 @@ func (c *conn) load(part sched.Deliver) *delivery {
 	d.part, d.msg, d.started = part, msg, started
 	d.tx.Envelope, d.tx.Recipients, d.tx.Content = msg.Envelope(), part.Recipients, contentFor(msg, part.Recipients)
 	d.tx.Next = c.follow
+	if len(part.Recipients) > 0 {
+		c.trace.domain = d.tx.Envelope.Recipients[part.Recipients[0]].Domain
+	}
 	return d
 }
 

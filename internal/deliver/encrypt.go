@@ -60,7 +60,7 @@ func (c *conn) encrypt(s *policy.Session) *ending {
 		return end
 	}
 	rep, err := c.client.StartTLS(config)
-	if end := opening(rep, err); end != nil {
+	if end := c.opening(rep, err); end != nil {
 		c.secured(tlsFailure(rep, err), rep.String())
 		return end
 	}
@@ -69,8 +69,9 @@ func (c *conn) encrypt(s *policy.Session) *ending {
 	} else {
 		c.secured(TLSNone, "")
 	}
+	c.trace.note("encrypted: %s", c.client.TLS())
 	rep, err = c.client.Hello(s.EHLO)
-	return opening(rep, err)
+	return c.opening(rep, err)
 }
 
 // tlsConfig is what the session is encrypted with; seen is what is found wrong with a

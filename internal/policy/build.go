@@ -94,6 +94,7 @@ func (b *builder) global() {
 	if s.Postmaster == "" {
 		s.Postmaster = "postmaster@" + s.Hostname
 	}
+	s.ReplyRules = own(b.root, "reply_rules").Str
 	b.reports()
 	s.UnknownBindingDefault = own(b.root, "unknown_binding").Str == "default"
 	s.MTASTSPort = uint16(own(b.root, "mta_sts_port").Num)

@@ -19,6 +19,10 @@ var globalOptions = []Option{
 		Doc: "What a header that names an unknown or forbidden binding gets: 550 5.7.1, or the default binding.",
 	},
 	{
+		Name: "reply_rules", Aliases: []string{"bounce_rules"}, Type: TypePath, Scopes: inG,
+		Doc: "A file of reply rules, asked before those that are built in: what a receiver's words mean. Read again at each reload.",
+	},
+	{
 		Name: "mta_sts_port", Type: TypeInt, Min: 1, Max: 65535, Default: "443", Scopes: inG,
 		Doc: "Port that MTA-STS policies are fetched from; for tests and closed networks.",
 	},

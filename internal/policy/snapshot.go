@@ -28,6 +28,7 @@ type Snapshot struct {
 
 	BounceBinding string // binding or group that reports leave through
 	Postmaster    string
+	ReplyRules    string // a file of reply rules; empty: those built in alone
 	// UnknownBindingDefault is unknown_binding = default: a header naming an unknown or
 	// forbidden binding is ignored instead of refused.
 	UnknownBindingDefault bool

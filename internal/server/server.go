@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/account"
+	"github.com/sluice-mta/sluice/internal/classify"
 	"github.com/sluice-mta/sluice/internal/deliver"
 	"github.com/sluice-mta/sluice/internal/dns"
 	"github.com/sluice-mta/sluice/internal/inject"
@@ -37,7 +38,8 @@ type Server struct {
 
 	policies policies
 	named    named
-	files    int // open files that the system gives
+	rules    atomic.Pointer[classify.Rules] // what replies mean
+	files    int                            // open files that the system gives
 	finding  atomic.Pointer[policy.Finding]
 
 	spool    *spool.Disk
@@ -50,6 +52,7 @@ type Server struct {
 	tls      *tlsPolicies // nil in a sandbox
 	gate     *gate
 	injector *inject.Injector
+	tracer   deliver.Tracer
 	sandbox  *sandbox
 	metrics  *metrics.Metrics
 	surveys  surveys
@@ -166,7 +169,7 @@ func (s *Server) openAccounts() error {
 	var err error
 	s.accounts, err = account.Open(account.Config{
 		FS: vfs.OS{}, Directory: a.Directory, Formats: a.Formats, MaxSize: a.MaxSize, MaxAge: a.MaxAge,
-		Now: s.wall, Envelope: s.envelope,
+		Now: s.wall, Envelope: s.envelope, Judge: s.judge,
 		Recorded: func(upto uint64) { s.driver.Step(sched.Recorded{Upto: upto}) },
 		Trouble: func(err error) {
 			if err != nil {
@@ -194,6 +197,11 @@ func (s *Server) wall() time.Time { return time.Unix(0, s.opts.Clock.Wall()) }
 // connect builds the scheduler and its edges.
 func (s *Server) connect() error {
 	snap := s.policies.snapshot()
+	rules, err := readRules(snap)
+	if err != nil {
+		return err
+	}
+	s.rules.Store(rules)
 	if err := s.routeBy(snap); err != nil {
 		return err
 	}
@@ -211,7 +219,7 @@ func (s *Server) connect() error {
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
 		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
-		Now:  s.wall,
+		Now:  s.wall, Tracer: &s.tracer, Judge: s.judge,
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
@@ -232,7 +240,6 @@ func (s *Server) connect() error {
 	go s.store.run()
 	go e.logging()
 	go e.accounting(s.accounts)
-	var err error
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
 		Now: s.wall, Refused: s.metrics.Refused,
