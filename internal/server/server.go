@@ -47,14 +47,16 @@ type Server struct {
 	edges    *edges
 	store    *store
 	notebook *notebook
-	gate     *gate
-	injector *inject.Injector
-	sandbox  *sandbox
-	metrics  *metrics.Metrics
-	surveys  surveys
-	lookups  lookups
-	resolver atomic.Pointer[dns.Resolver]
-	router   atomic.Pointer[dns.Router]
+
+	suppression *suppression
+	gate        *gate
+	injector    *inject.Injector
+	sandbox     *sandbox
+	metrics     *metrics.Metrics
+	surveys     surveys
+	lookups     lookups
+	resolver    atomic.Pointer[dns.Resolver]
+	router      atomic.Pointer[dns.Router]
 
 	begun    *policy.Snapshot         // of the start: what a reload cannot change is as it says
 	fronts   map[string]*smtpin.Front // by the listener's address
@@ -101,9 +103,13 @@ func (s *Server) start() error {
 	if err := s.openNotebook(); err != nil {
 		return err
 	}
+	if err := s.openSuppression(); err != nil {
+		return err
+	}
 	if err := s.connect(); err != nil {
 		return err
 	}
+	go s.watchSuppression()
 	s.notebook.restore(s.driver.Step)
 	n, err := s.recover()
 	if err != nil {
@@ -207,7 +213,7 @@ func (s *Server) connect() error {
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
 		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
-		Now:  s.wall,
+		Now:  s.wall, Outgoing: s.outgoing,
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
@@ -228,6 +234,7 @@ func (s *Server) connect() error {
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
 		Now: s.wall, Refused: s.metrics.Refused,
+		Report: s.incoming, Suppressed: s.suppression.Has,
 		Signing: s.signing, Unsigned: (&unsigned{log: s.log}).tell,
 	})
 	return err
