@@ -15,8 +15,8 @@ func domainCommand(g *globals) *cobra.Command {
 		Use: "domain NAME", Args: cobra.ExactArgs(1),
 		Short: "Show a domain's MX records, and the hosts, connections and queues of its mail",
 		Long: `Show a domain's MX records, best first, each with its preference and how long the server's resolver
-keeps the addresses of its host; how long it keeps the MX records themselves; what the domain is counted
-under; and, when there is mail for it, the hosts that its queues use, with their addresses, connections and
+keeps the addresses of its host; how long it keeps the MX records themselves; what each host asks of
+connections by MTA-STS and DANE; what the domain is counted under; and, when there is mail for it, the hosts that its queues use, with their addresses, connections and
 state, and the queues. sluice dig shows the addresses of a domain without mail.`,
 		Example: "  sluice domain example.com",
 	}, func(cmd *cobra.Command, args []string) error {
@@ -85,6 +85,9 @@ func printDomain(w io.Writer, d *admin.Domain) error {
 			fmt.Fprintf(w, " %s", printable(mx.Failure))
 		}
 		fmt.Fprintln(w)
+	}
+	for _, line := range d.TLS {
+		fmt.Fprintf(w, "  %s\n", printable(line))
 	}
 	if d.Gateway != "" {
 		fmt.Fprintf(w, "  gateway %s: its mail goes there instead\n", printable(d.Gateway))

@@ -379,6 +379,10 @@ type object struct {
 	Status     string   `json:"status"`
 	Diag       string   `json:"diag"`
 	Category   string   `json:"category"`
+	Bounce     int      `json:"bounce_class"`
+	Cause      string   `json:"class"`
+	Reach      string   `json:"scope"`
+	Rule       string   `json:"rule"`
 	Stage      string   `json:"stage"`
 	Host       string   `json:"host"`
 	Remote     string   `json:"remote"`
@@ -411,7 +415,7 @@ func (d *Decoder) fromJSON(line []byte, r *Record) error {
 	*r = Record{
 		Sender: o.Sender, Recipient: o.Recipient, ORcpt: o.ORcpt, Tenant: o.Tenant, Job: o.Job, EnvID: o.EnvID,
 		Binding: o.Binding, Group: o.Group, Domain: o.Domain, Attempts: o.Attempts, Action: o.Action, Status: o.Status,
-		Diag: o.Diag, Category: o.Category, Stage: o.Stage, Host: o.Host, RemotePort: o.RemotePort, TLS: o.TLS,
+		Diag: o.Diag, Category: o.Category, Bounce: o.Bounce, Cause: o.Cause, Reach: o.Reach, Rule: o.Rule, Stage: o.Stage, Host: o.Host, RemotePort: o.RemotePort, TLS: o.TLS,
 		Extensions: append(r.Extensions[:0], o.Extensions...), Protocol: o.Protocol, Helo: o.Helo, Login: o.Login, Listener: o.Listener, Size: o.Size,
 	}
 	r.Report = Reported{

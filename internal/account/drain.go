@@ -185,7 +185,7 @@ func (w *Writer) account(a *sched.Account, now int64) {
 		o := &a.Outcomes[i]
 		r.recipient(a, env, o.Recipient)
 		if a.Kind != sched.RecordReceived || o.Class != mail.ClassNone {
-			r.outcome(o)
+			r.outcome(o, w.conf.Judge)
 		}
 		w.append(r)
 	}

@@ -3,8 +3,11 @@ package account
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/sluice-mta/sluice/internal/classify"
+	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // request is records with who waits for them.
@@ -74,5 +77,29 @@ func (w *Writer) encodeExtra(now int64) {
 	w.asked = append(w.asked, requests...)
 }
 
-// Categorize gives a record of a report the category of what it says.
-func (r *Record) Categorize() { r.Category = string(classify.CategoryOf(r.Status, r.Diag)) }
+// Categorize gives a record of a report the category and classes of what it says. judge may
+// be nil: then it has none.
+func (r *Record) Categorize(judge func(*classify.Subject) classify.Judgement) {
+	if judge != nil {
+		r.judge(ReportedReply(r.Status, r.Diag), judge)
+	}
+}
+
+// ReportedReply is the reply that a Diagnostic-Code quotes: "smtp; 550 5.1.1 no such user".
+func ReportedReply(status, diag string) mail.Reply {
+	text := diag
+	if kind, rest, ok := strings.Cut(diag, ";"); ok && !strings.Contains(kind, " ") {
+		text = strings.TrimSpace(rest)
+	}
+	reply := mail.Reply{Enhanced: status, Text: text}
+	if len(text) == 3 || len(text) > 3 && text[3] == ' ' {
+		if code, err := strconv.Atoi(text[:3]); err == nil && code >= 200 && code < 600 {
+			reply.Code, reply.Text = code, strings.TrimSpace(text[3:])
+		}
+	}
+	if reply.Code == 0 && status != "" && status[0] >= '2' && status[0] <= '5' {
+		reply.Code = int(status[0]-'0') * 100 // of its class at least
+	}
+	reply.Text = strings.TrimSpace(strings.TrimPrefix(reply.Text, status))
+	return reply
+}

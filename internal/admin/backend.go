@@ -88,6 +88,7 @@ type Domain struct {
 	Failure string            `json:"failure,omitempty"` // why it has no route by the DNS
 	Null    bool              `json:"null_mx"`           // it takes no mail
 	Gateway string            `json:"gateway,omitempty"` // where its mail goes instead, from the binding "default"
+	TLS     []string          `json:"tls"`               // in words: what its hosts ask of connections from the binding "default", by MTA-STS and DANE
 	Rollups []string          `json:"rollups"`           // in words: what it is counted under by which file and line, or why not
 	Conns   int               `json:"connections"`
 	Hosts   []sched.HostView  `json:"hosts"` // those that its queues use now, with their state

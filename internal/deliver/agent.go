@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mta/sluice/internal/classify"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
@@ -33,6 +34,8 @@ type Config struct {
 	// Lost reports whether an error of Open, or of reading, says that the content is gone for
 	// good: such a message is refused, others are tried again. Nil: none is.
 	Lost func(error) bool
+	// Judge says what a reply is about; nil: nothing is known of any.
+	Judge func(*classify.Subject) classify.Judgement
 	// TLS makes configurations; nil: one that trusts the system's roots.
 	TLS *smtp.ClientTLS
 	// Secured is told how the encryption of each connection went that was to be encrypted; nil:
@@ -74,6 +77,9 @@ func New(cfg Config) *Agent {
 	}
 	if cfg.Lost == nil {
 		cfg.Lost = func(error) bool { return false }
+	}
+	if cfg.Judge == nil {
+		cfg.Judge = func(*classify.Subject) classify.Judgement { return classify.Judgement{} }
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

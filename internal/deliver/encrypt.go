@@ -59,13 +59,13 @@ func (c *conn) encrypt(s *policy.Session) *ending {
 		return end
 	}
 	rep, err := c.client.StartTLS(config)
-	if end := opening(rep, err); end != nil {
+	if end := c.opening(rep, err); end != nil {
 		c.secured(tlsFailure(rep, err), rep.String())
 		return end
 	}
 	c.secured(TLSNone, "")
 	rep, err = c.client.Hello(s.EHLO)
-	return opening(rep, err)
+	return c.opening(rep, err)
 }
 
 // tlsConfig is what the session is encrypted with. An ending says that a file of ours

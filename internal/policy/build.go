@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -93,8 +94,15 @@ func (b *builder) global() {
 	if s.Postmaster == "" {
 		s.Postmaster = "postmaster@" + s.Hostname
 	}
+	s.ReplyRules = own(b.root, "reply_rules").Str
 	b.reports()
 	s.UnknownBindingDefault = own(b.root, "unknown_binding").Str == "default"
+	s.MTASTSPort = uint16(own(b.root, "mta_sts_port").Num)
+	s.TLSReports = TLSReports{
+		From:         cmp.Or(own(b.root, "tls_report_from").Str, s.Postmaster),
+		Organization: cmp.Or(own(b.root, "tls_report_organization").Str, s.Hostname),
+		Contact:      s.Postmaster,
+	}
 	s.DrainTimeout = own(b.root, "drain_timeout").Duration()
 	s.SuspendAll = own(b.root, "suspend_delivery").Bool()
 	// The stanzas that may be left out.
@@ -205,6 +213,7 @@ func (b *builder) dns(c *Scope) {
 		}
 	}
 	b.s.DNS.ZoneFile = own(c, "zone_file").Str
+	b.s.DNS.TrustAD = own(c, "trust_ad").Bool()
 	if b.s.DNS.ZoneFile != "" && len(b.s.DNS.Resolvers) > 0 {
 		b.warnf(c.Origin, "zone_file and resolver are both set: the zone file answers, the resolvers are not asked")
 	}

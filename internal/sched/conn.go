@@ -403,6 +403,10 @@ func (m *Machine) ended(h uint32, c *conn, class ConnectClass, reply mail.Reply)
 		m.gateDone(h, c)
 	case c.state == connDialing:
 		m.connectTrouble(h, c, class, reply)
+	case class == ConnectHost && c.delivered == 0 && m.hosts.at(c.host).open == 1:
+		// It opened, took nothing, and fell silent or was lost, and no other session shows
+		// that the host is in order: the next one has its turn.
+		m.connectTrouble(h, c, class, reply)
 	case class == ConnectBusy || !c.fruitful:
 		// It opened and ended without a single outcome: coming back at once might go on for
 		// ever.

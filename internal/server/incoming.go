@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/account"
 	"github.com/sluice-mta/sluice/internal/bounce"
+	"github.com/sluice-mta/sluice/internal/classify"
 	"github.com/sluice-mta/sluice/internal/inject"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
@@ -81,7 +83,7 @@ func (s *Server) recordsOf(m *inject.Incoming, in *bounce.Incoming, to mail.Addr
 	}
 	var out []account.Record
 	for i := range reported {
-		if r, ok := recordOf(base, in, &reported[i], feedback, path.Recipient); ok {
+		if r, ok := recordOf(base, in, &reported[i], feedback, path.Recipient, s.judge); ok {
 			out = append(out, r)
 		}
 	}
@@ -122,7 +124,7 @@ func sameAddress(s, other string) bool {
 }
 
 // recordOf is the record of one recipient; false: the report says nothing of it.
-func recordOf(r account.Record, in *bounce.Incoming, x *bounce.Reported, feedback bool, recipient mail.Address) (account.Record, bool) {
+func recordOf(r account.Record, in *bounce.Incoming, x *bounce.Reported, feedback bool, recipient mail.Address, judge func(*classify.Subject) classify.Judgement) (account.Record, bool) {
 	r.Recipient, r.ORcpt = x.Final, ""
 	if x.Original != "" {
 		r.Recipient, r.ORcpt = x.Original, "rfc822;"+x.Original
@@ -138,11 +140,12 @@ func recordOf(r account.Record, in *bounce.Incoming, x *bounce.Reported, feedbac
 		return r, r.Recipient != ""
 	case in.Kind == bounce.KindBounce && x.Action == "failed":
 		r.Kind = sched.RecordRemoteBounce
-		r.Categorize()
+		r.Categorize(judge)
 	case in.Kind == bounce.KindBounce || in.Kind == bounce.KindStatus:
 		r.Kind = sched.RecordRemoteStatus
 	case in.Kind == bounce.KindReply:
 		r.Kind, r.Diag, r.Category = sched.RecordRemoteStatus, "x-auto-reply", "auto-reply"
+		r.Bounce = int(classify.BounceAutoReply)
 	default:
 		return r, false
 	}
@@ -159,7 +162,7 @@ func (s *Server) suppressReported(r *account.Record, snap *policy.Snapshot, tagg
 	switch {
 	case r.Kind == sched.RecordFeedback && snap.Suppression.OnComplaint && r.Report.Feedback != "not-spam":
 		s.suppressLater(r.Recipient, "complaint", mail.Printable(r.Report.Feedback+" "+r.Report.UserAgent))
-	case r.Kind == sched.RecordRemoteBounce && snap.Suppression.OnHardBounce && r.Status != "" && r.Status[0] == '5' && hard(r.Status, r.Diag):
+	case r.Kind == sched.RecordRemoteBounce && snap.Suppression.OnHardBounce && strings.HasPrefix(r.Status, "5") && hard(classify.Bounce(r.Bounce)):
 		s.suppressLater(r.Recipient, "hard_bounce", mail.Printable(r.Diag))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/account"
+	"github.com/sluice-mta/sluice/internal/classify"
 	"github.com/sluice-mta/sluice/internal/deliver"
 	"github.com/sluice-mta/sluice/internal/dns"
 	"github.com/sluice-mta/sluice/internal/inject"
@@ -37,18 +38,19 @@ type Server struct {
 
 	policies policies
 	named    named
-	files    int // open files that the system gives
+	rules    atomic.Pointer[classify.Rules] // what replies mean
+	files    int                            // open files that the system gives
 	finding  atomic.Pointer[policy.Finding]
 
-	spool    *spool.Disk
-	accounts *account.Writer
-	driver   *live.Driver
-	agent    *deliver.Agent
-	edges    *edges
-	store    *store
-	notebook *notebook
-
+	spool       *spool.Disk
+	accounts    *account.Writer
+	driver      *live.Driver
+	agent       *deliver.Agent
+	edges       *edges
+	store       *store
+	notebook    *notebook
 	suppression *suppression
+	tls         *tlsPolicies // nil in a sandbox
 	gate        *gate
 	injector    *inject.Injector
 	sandbox     *sandbox
@@ -104,6 +106,9 @@ func (s *Server) start() error {
 		return err
 	}
 	if err := s.openSuppression(); err != nil {
+		return err
+	}
+	if err := s.openTLS(); err != nil {
 		return err
 	}
 	if err := s.connect(); err != nil {
@@ -168,7 +173,7 @@ func (s *Server) openAccounts() error {
 	var err error
 	s.accounts, err = account.Open(account.Config{
 		FS: vfs.OS{}, Directory: a.Directory, Formats: a.Formats, MaxSize: a.MaxSize, MaxAge: a.MaxAge,
-		Now: s.wall, Envelope: s.envelope,
+		Now: s.wall, Envelope: s.envelope, Judge: s.judge,
 		Recorded: func(upto uint64) { s.driver.Step(sched.Recorded{Upto: upto}) },
 		Trouble: func(err error) {
 			if err != nil {
@@ -196,9 +201,15 @@ func (s *Server) wall() time.Time { return time.Unix(0, s.opts.Clock.Wall()) }
 // connect builds the scheduler and its edges.
 func (s *Server) connect() error {
 	snap := s.policies.snapshot()
+	rules, err := readRules(snap)
+	if err != nil {
+		return err
+	}
+	s.rules.Store(rules)
 	if err := s.routeBy(snap); err != nil {
 		return err
 	}
+	s.tls.run(s.policies.snapshot)
 	e := newEdges(s.ctx, s.log)
 	s.edges = e
 	s.driver = live.New(s.opts.Clock, sched.Config{
@@ -213,7 +224,7 @@ func (s *Server) connect() error {
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
 		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
-		Now:  s.wall, Outgoing: s.outgoing,
+		Now:  s.wall, Judge: s.judge, Outgoing: s.outgoing,
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
@@ -223,6 +234,7 @@ func (s *Server) connect() error {
 		spool: s.spool, driver: s.driver, clock: s.opts.Clock, compose: s.report, submit: s.submit,
 		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
 	}
+	e.demands = s.demands
 	e.driver, e.agent, e.store, e.resolve, e.rebind, e.outcomes = s.driver, s.agent, s.store, s.resolve, s.candidates, s.withLastReplies
 	e.counted = s.counted
 	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
@@ -230,7 +242,6 @@ func (s *Server) connect() error {
 	go s.store.run()
 	go e.logging()
 	go e.accounting(s.accounts)
-	var err error
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
 		Now: s.wall, Refused: s.metrics.Refused,

@@ -80,7 +80,7 @@ func (s *Server) flush() error {
 	s.driver.Halt()
 	s.cancel()
 	s.edges.logs.close()
-	errSpool := errors.Join(s.notebook.close(), s.suppression.close(), s.spool.Close())
+	errSpool := errors.Join(s.notebook.close(), s.tls.close(), s.suppression.close(), s.spool.Close())
 	if r := s.resolver.Load(); r != nil {
 		r.Close()
 	}
@@ -109,6 +109,7 @@ func (s *Server) abandon() {
 	if s.notebook != nil {
 		_ = s.notebook.close()
 	}
+	_ = s.tls.close()
 	if s.spool != nil {
 		_ = s.spool.Close()
 	}

@@ -137,7 +137,7 @@ func (s *Server) suppressRefused(a *sched.Account) {
 	var env *mail.Envelope
 	for i := range a.Outcomes {
 		o := &a.Outcomes[i]
-		if o.Class != mail.ClassRefused || o.Reply.Code == 0 || !hard(classify.Final(o.Reply, o.Class), o.Reply.String()) {
+		if o.Class != mail.ClassRefused || o.Reply.Code == 0 || !hard(s.judge(&classify.Subject{Reply: o.Reply, Host: hostOf(a), Domain: a.Domain}).Bounce) {
 			continue
 		}
 		if env == nil {
@@ -162,13 +162,16 @@ func (s *Server) envelopeOf(a *sched.Account) *mail.Envelope {
 	return s.envelope(a.Message)
 }
 
-// hard reports whether a refusal says that the mailbox is not there.
-func hard(status, text string) bool {
-	switch classify.CategoryOf(status, "smtp;"+text) {
-	case classify.BadMailbox, classify.InactiveMailbox:
-		return true
+func hostOf(a *sched.Account) string {
+	if a.Attempt == nil {
+		return ""
 	}
-	return false
+	return a.Attempt.Host
+}
+
+// hard reports whether a refusal says that the mailbox is not there, or wants nothing.
+func hard(b classify.Bounce) bool {
+	return b == classify.BounceInvalidRecipient || b == classify.BounceNoRcpt || b == classify.BounceUnsubscribe
 }
 
 // Suppressed implements admin.Backend.

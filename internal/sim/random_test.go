@@ -89,27 +89,32 @@ func try(t *testing.T, seed uint64) {
 }
 
 // TestSameCourse runs worlds on one processor and on several: the same seed gives the
-// same course of events.
+// same course of events. In a soak each runs a hundred times.
 func TestSameCourse(t *testing.T) {
-	course := func(procs int) (sums []uint64) {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+	procs := []int{1, 2, 7}
+	if os.Getenv("SLUICE_SOAK") != "" {
+		procs = nil
+		for i := range 100 {
+			procs = append(procs, 1+i%8)
+		}
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	var first []uint64
+	for i, n := range procs {
+		runtime.GOMAXPROCS(n)
 		for seed := uint64(1); seed <= 4; seed++ {
 			w := Random(seed)
 			if err := w.Settle(); err != nil {
 				t.Fatal(err)
 			}
-			sums = append(sums, w.Hash())
-		}
-		return sums
-	}
-	once := course(1)
-	for _, procs := range []int{2, 7} {
-		for i, sum := range course(procs) {
-			if sum != once[i] {
-				t.Errorf("seed %d: another course with %d processors", i+1, procs)
+			if i == 0 {
+				first = append(first, w.Hash())
+			} else if w.Hash() != first[seed-1] {
+				t.Errorf("seed %d: another course in run %d, with %d processors", seed, i+1, n)
 			}
 		}
 	}
+	t.Logf("%d runs of %d worlds, each with one trace: %x", len(procs), len(first), first)
 }
 
 // TestShrink makes a world smaller that fails for a reason of its own.

@@ -7,12 +7,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"sync"
 	"time"
 )
 
-// HostName is the name on the certificates of receivers.
+// HostName is the name on the certificates of receivers; any other NAME.zoo.test will do, too.
 const HostName = "mx.zoo.test"
 
 // certificateKinds: what may follow "tls", and whether a careful client turns away from it.
@@ -58,6 +59,15 @@ func Roots() (*x509.CertPool, error) {
 	return a.pool, nil
 }
 
+// RootsPEM is the same authority for a program that reads its roots from a file.
+func RootsPEM() ([]byte, error) {
+	a, err := trusted()
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), nil
+}
+
 // serverConfig makes what "tls KIND" shows.
 func serverConfig(kind string) (*tls.Config, error) {
 	a, err := trusted()
@@ -67,15 +77,15 @@ func serverConfig(kind string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, until := HostName, time.Now().Add(time.Hour)
+	names, until := []string{HostName, "*.zoo.test"}, time.Now().Add(time.Hour)
 	switch kind {
 	case "expired":
 		until = time.Now().Add(-time.Minute)
 	case "other-name":
-		name = "mx.elsewhere.test"
+		names = []string{"mx.elsewhere.test"}
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &a.key.PublicKey, a.key)
