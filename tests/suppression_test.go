@@ -162,13 +162,17 @@ verp = on
 verp_domain = "b.source.test"
 suppress_on = ( hard_bounce complaint )
 suppression_list = "list"
-ESMTP_Listener {
-  bounce_addresses = ( @b.source.test )
-  feedback_addresses = ( fbl@source.test )
-  verify_reports = on
-  max_future_release = 1d
-}
 `
+
+// listening gives the server's listener further options.
+func listening(t *testing.T, server *rig.Server, options string) {
+	t.Helper()
+	b, err := os.ReadFile(server.Conf())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Write(t, "sluice.conf", strings.Replace(string(b), "binding_header = on", "binding_header = on "+options, 1))
+}
 
 // TestReportsFromReceivers: mail carries a return path of its recipient's; reports that
 // show its tag are recorded and put the recipient on the suppression list, forged ones
@@ -179,6 +183,7 @@ func TestReportsFromReceivers(t *testing.T) {
 	server := rig.NewServer(t, rig.Zone{
 		MX: map[string]string{"one.test": "mx.one.test", "source.test": "mx.one.test"}, Hosts: map[string][]string{"mx.one.test": {"127.0.0.41"}},
 	}, port, suppressionConf)
+	listening(t, server, "bounce_addresses = ( @b.source.test )  feedback_addresses = ( fbl@source.test )  verify_reports = on")
 	server.Write(t, "list", "# people who said no\n@closed.test\n")
 	server.Start(t)
 	send := func(from, to, content string) {
@@ -261,7 +266,9 @@ func TestReportsFromReceivers(t *testing.T) {
 func TestHeldAndReported(t *testing.T) {
 	port := rig.Port(t, "127.0.0.42")
 	box := startMailbox(t, fmt.Sprintf("127.0.0.42:%d", port))
-	server := rig.NewServer(t, oneHost("one.test", "127.0.0.42"), port, "ESMTP_Listener { max_future_release = 1d  deliver_by = on }\n").Start(t)
+	server := rig.NewServer(t, oneHost("one.test", "127.0.0.42"), port, "")
+	listening(t, server, "max_future_release = 1d  deliver_by = on")
+	server.Start(t)
 	c := dial(t, server.SMTP)
 	transact := func(mail, rcpt string) {
 		t.Helper()
