@@ -22,12 +22,13 @@ const module = "github.com/sluice-mta/sluice/"
 // does not exist.
 var arrows = map[string][]string{
 	"mail":     {},
+	"handles":  {},
 	"policy":   {"mail"},
-	"limit":    {"mail"},
+	"limit":    {"mail", "handles"},
 	"route":    {"mail", "policy"},
 	"classify": {"mail"},
 	"adapt":    {"mail"},
-	"sched":    {"mail", "policy", "limit", "route", "classify", "adapt"},
+	"sched":    {"mail", "policy", "limit", "route", "classify", "adapt", "handles"},
 
 	"vfs":     {},
 	"metrics": {},
@@ -59,7 +60,7 @@ var arrows = map[string][]string{
 }
 
 // core names the exact core: deterministic, nothing of the outside in it.
-var core = []string{"mail", "policy", "limit", "route", "classify", "adapt", "sched"}
+var core = []string{"mail", "handles", "policy", "limit", "route", "classify", "adapt", "sched"}
 
 // outside may not be imported by the core. net/netip is a value type and allowed.
 func outside(path string) bool {

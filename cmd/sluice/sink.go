@@ -57,6 +57,7 @@ object on standard output, or written to --report.`,
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of the faults (0: one is chosen and printed)")
 	f.StringVar(&o.IDHeader, "id-header", "Message-ID", "`NAME` of the header that tells messages apart")
 	f.Int64Var(&o.MaxSize, "max-size", 100<<20, "largest message, `BYTES`")
+	f.StringSliceVar(&o.Without, "without", nil, "`EXTENSIONS` that are not offered: pipelining, chunking")
 	f.BoolVar(&o.TLS, "tls", false, "offer STARTTLS with a certificate made at start")
 	f.StringVar(&o.Ledger, "ledger", "", "append the id of each accepted message to `FILE`, before its 250")
 	f.StringVar(&o.Dump, "dump", "", "keep the first messages in `DIR`, N.eml and N.json")

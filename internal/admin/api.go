@@ -38,6 +38,7 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/suspensions", a.suspensions)
 	mux.HandleFunc("GET /v1/suppression", a.suppressed)
 	mux.HandleFunc("POST /v1/suppression", a.suppress)
+	mux.HandleFunc("GET /v1/trace", a.trace)
 	return guard(mux)
 }
 

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -56,6 +57,9 @@ type Backend interface {
 	Suppress(Suppression) (SuppressionDone, error)
 	// Suspensions lists the orders to deliver nothing that stand.
 	Suspensions() []Suspension
+	// Trace calls each with what is said on connections until it returns an error, the
+	// context ends or the server stops.
+	Trace(ctx context.Context, f TraceFilter, each func(TraceLine) error) error
 }
 
 // Status is the server at a glance.

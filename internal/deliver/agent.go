@@ -52,6 +52,8 @@ type Config struct {
 	// AnyAddress leaves prohibited_hosts and OwnListener to Dial: a sandbox, whose Dial
 	// reaches nothing but its own receiver.
 	AnyAddress bool
+	// Tracer tells those who watch what is said; nil: one that nobody watches.
+	Tracer *Tracer
 	// Dial connects; nil: TCP. For tests and the sandbox.
 	Dial func(ctx context.Context, c *sched.Connect) (net.Conn, error)
 }
@@ -77,6 +79,9 @@ func New(cfg Config) *Agent {
 	}
 	if cfg.Lost == nil {
 		cfg.Lost = func(error) bool { return false }
+	}
+	if cfg.Tracer == nil {
+		cfg.Tracer = new(Tracer)
 	}
 	if cfg.Judge == nil {
 		cfg.Judge = func(*classify.Subject) classify.Judgement { return classify.Judgement{} }

@@ -64,6 +64,7 @@ func (c *conn) encrypt(s *policy.Session) *ending {
 		return end
 	}
 	c.secured(TLSNone, "")
+	c.trace.note("encrypted: %s", c.client.TLS())
 	rep, err = c.client.Hello(s.EHLO)
 	return c.opening(rep, err)
 }

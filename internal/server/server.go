@@ -53,6 +53,7 @@ type Server struct {
 	tls         *tlsPolicies // nil in a sandbox
 	gate        *gate
 	injector    *inject.Injector
+	tracer      deliver.Tracer
 	sandbox     *sandbox
 	metrics     *metrics.Metrics
 	surveys     surveys
@@ -224,7 +225,7 @@ func (s *Server) connect() error {
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
 		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
-		Now:  s.wall, Judge: s.judge, Outgoing: s.outgoing,
+		Now:  s.wall, Tracer: &s.tracer, Judge: s.judge, Outgoing: s.outgoing,
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true

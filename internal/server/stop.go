@@ -38,6 +38,7 @@ func (s *Server) Stop() error {
 			"connections", s.agent.Connections(), "drain_timeout", drain)
 		s.cut()
 	}
+	s.tracer.End()
 	s.stopControl()
 	return s.flush()
 }
