@@ -374,3 +374,26 @@ func repliesFirst(l net.Listener, size int) error {
 		}
 	}
 }
+
+// TestAnsweredAndClosed: a receiver takes one message a connection, answers it and closes, with the
+// envelope of the next one unread: the answer counts, and the next one has not begun.
+func TestAnsweredAndClosed(t *testing.T) {
+	for range 20 {
+		c := openScript(t, offersPipelining+data1+goAhead1+dotted+taken1+"close!", patient)
+		c.Use(AllFeatures, Habits{Proven: AllFeatures})
+		txs := chain(2)
+		if err := c.Transact(txs[0]); err != nil {
+			t.Fatal(err)
+		}
+		if got := codes(txs[0]); got != "250 2.0.0 taken|dot\n" {
+			t.Errorf("the first: %s", got)
+		}
+		if err := c.Transact(txs[1]); err == nil || txs[1].Judged || !txs[1].Sent {
+			t.Errorf("the second: %v, judged %t, sent %t", err, txs[1].Judged, txs[1].Sent)
+		}
+		c.Close(false)
+		if h := c.Habits(); h.Broken != 0 {
+			t.Errorf("broken: %v: %s", h.Broken, h.Why)
+		}
+	}
+}
