@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"inject/smtpin":   {"mail", "policy", "route", "sched", "spool", "sign", "smtp", "inject", "metrics"},
 	"deliver":         {"mail", "policy", "sched", "classify", "smtp", "metrics"},
 	"bounce":          {"mail", "policy", "sched", "classify"},
+	"suppress":        {"mail", "policy"},
 	"account":         {"mail", "policy", "sched", "classify", "vfs", "metrics"},
 	"config":          {"mail", "policy", "classify", "vfs"},
 	"admin":           {"mail", "policy", "limit", "sched", "spool", "metrics"},
