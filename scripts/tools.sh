@@ -58,12 +58,13 @@ unpack() { # DIRECTORY PACKAGE...: fetches the packages and unpacks them into .c
 }
 
 wrap() { # NAME DIRECTORY PATH ARGUMENT...: a wrapper that finds the unpacked libraries
-  local name=$1 root=$cache/tools/$2 program=$3 lib
+  local name=$1 root=$cache/tools/$2 program=$3 lib perl
   shift 3
+  perl=$root/usr/share/perl5:$(find "$root" -type d -path '*/lib/*-linux-gnu/perl5/*' -prune -printf '%p:')
   [ -e "$root/$program" ] && program=$root/$program || program=/$program # unpacked, or the machine's own
   lib=$root/usr/lib/postfix:$(find "$root" -type d \( -path '*/lib/*-linux-gnu' -o -path '*-linux-gnu/blas' \) -printf '%p:')
   printf '#!/bin/sh\nLD_LIBRARY_PATH="%s$LD_LIBRARY_PATH" PERL5LIB="%s" PYTHONPATH="%s" PATH="$PATH:%s" exec "%s" %s "$@"\n' \
-    "$lib" "$root/usr/share/perl5" "$root/usr/lib/python3/dist-packages" "$root/usr/bin" "$program" "$*" > "$cache/tools/bin/$name"
+    "$lib" "$perl" "$root/usr/lib/python3/dist-packages" "$root/usr/bin" "$program" "$*" > "$cache/tools/bin/$name"
   chmod +x "$cache/tools/bin/$name"
 }
 
@@ -99,7 +100,7 @@ clients() { # smtp-source and smtp-sink are of Postfix, which bench/ runs, too
     installed smtp-source smtp-sink swaks
     return
   fi
-  unpack root postfix swaks
+  unpack root postfix swaks libnet-ssleay-perl
   wrap smtp-source root usr/sbin/smtp-source
   wrap smtp-sink root usr/sbin/smtp-sink
   wrap swaks root usr/bin/swaks
