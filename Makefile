@@ -34,8 +34,8 @@ blackbox: tools build ## the built binary against real clients and receivers, a 
 soak: tools build worlds ## the black-box tests, and those of the limits, with full counts; ten thousand simulated worlds
 	@scripts/gotest.sh soak ./internal/limit ./tests/...
 
-worlds: ## ten thousand random worlds in the simulator (WORLDS=N: so many)
-	SLUICE_WORLDS=$(or $(WORLDS),10000) $(GO) test ./internal/sim -run TestRandomWorlds -count=1 -v -timeout 4h
+worlds: ## ten thousand random worlds in the simulator (WORLDS=N: so many), and whether explain tells the truth in a thousand samples
+	SLUICE_SOAK=1 SLUICE_TRUTHS=1000 SLUICE_WORLDS=$(or $(WORLDS),10000) $(GO) test ./internal/sim -run 'TestRandomWorlds|TestSameCourse|TestExplainTellsTheTruth' -count=1 -v -timeout 4h
 
 guards: ## take the guards away one by one: the tests must go red; writes docs/guards.md
 	$(GO) run ./scripts/guards

@@ -23,6 +23,8 @@ type options struct {
 	domains  int
 	spread   int
 	million  int
+	queues   int
+	pairs    int
 	write    string
 	root     string
 	dir      string
@@ -30,14 +32,16 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.only, "only", "relay,accept,spread,memory,limits,zoo,dkim", "parts to run")
+	flag.StringVar(&o.only, "only", "relay,accept,spread,memory,limits,views,turns,zoo,dkim", "parts to run")
 	flag.IntVar(&o.reps, "reps", 3, "runs of each row; the tables show the median and the range")
 	flag.IntVar(&o.messages, "messages", 20000, "messages of a run through sluice; Postfix gets a fifth of it")
 	flag.StringVar(&o.sizes, "sizes", "2048,20480", "octets of a message")
 	flag.StringVar(&o.sessions, "sessions", "20,100", "client sessions")
 	flag.IntVar(&o.domains, "domains", 10000, "domains of the spread part")
 	flag.IntVar(&o.spread, "spread", 200000, "messages of the spread part")
-	flag.IntVar(&o.million, "queued", 1000000, "messages queued in the memory part")
+	flag.IntVar(&o.million, "queued", 1000000, "messages queued in the memory and views parts")
+	flag.IntVar(&o.queues, "queues", 100000, "queues of the views part")
+	flag.IntVar(&o.pairs, "pairs", 10, "pairs of runs of the views part")
 	flag.StringVar(&o.write, "write", "", "also write the tables into this file")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -47,7 +51,7 @@ func main() {
 }
 
 func run(o options) error {
-	if os.Getpid() != 1 {
+	if os.Getppid() != 1 { // a shell is the first process there
 		return fmt.Errorf("start it by bench/run.sh: it needs namespaces of its own")
 	}
 	var err error
@@ -66,11 +70,11 @@ func run(o options) error {
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s, %s\n\n", machine(), time.Now().UTC().Format(time.DateOnly))
-	parts := map[string]func(*options, *strings.Builder) error{"relay": relay, "accept": accept, "spread": spread, "memory": memory, "limits": limits, "zoo": zooPart, "dkim": dkim}
+	parts := map[string]func(*options, *strings.Builder) error{"relay": relay, "accept": accept, "spread": spread, "memory": memory, "limits": limits, "views": views, "turns": turns, "zoo": zooPart, "dkim": dkim}
 	for name := range strings.SplitSeq(o.only, ",") {
 		part, ok := parts[name]
 		if !ok {
-			return fmt.Errorf("-only %s: there are relay, accept, spread, memory, limits, zoo and dkim", name)
+			return fmt.Errorf("-only %s: there are relay, accept, spread, memory, limits, views, turns, zoo and dkim", name)
 		}
 		if err := part(&o, &out); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

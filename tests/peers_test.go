@@ -30,23 +30,26 @@ func TestRealReceivers(t *testing.T) {
 		return
 	}
 	for i, peer := range []struct {
-		kind, chunking string
-		utf8           bool
+		kind, chunking, tls string
+		utf8                bool
 	}{
-		{"postfix", "on", true},
-		{"postfix", "off", true},
-		{"exim", "on", true},
-		{"exim", "off", true},
-		{"opensmtpd", "off", false},
+		{"postfix", "on", "required", true},
+		{"postfix", "off", "required", true},
+		{"exim", "on", "required", true},
+		{"exim", "off", "required", true},
+		// Debian's OpenSMTPD 6.8 cannot sign a handshake with its OpenSSL 3 ("EVP lib"): it
+		// offers STARTTLS and fails, and the mail goes in clear over new connections. It knows
+		// neither CHUNKING nor SMTPUTF8.
+		{"opensmtpd", "off", "ifavailable", false},
 	} {
 		t.Run(fmt.Sprintf("%s/chunking-%s", peer.kind, peer.chunking), func(t *testing.T) {
 			t.Parallel()
-			visitPeer(t, i, peer.kind, peer.chunking, peer.utf8)
+			visitPeer(t, i, peer.kind, peer.chunking, peer.tls, peer.utf8)
 		})
 	}
 }
 
-func visitPeer(t *testing.T, n int, kind, chunking string, utf8 bool) {
+func visitPeer(t *testing.T, n int, kind, chunking, tls string, utf8 bool) {
 	addr, next := fmt.Sprintf("127.0.5.%d", 10+n), fmt.Sprintf("127.0.5.%d", 100+n)
 	port := rig.Port(t, addr, next)
 	catcher := rig.Catch(t, fmt.Sprintf("%s:%d", next, port), "8BITMIME", "SMTPUTF8", "PIPELINING")
@@ -59,7 +62,7 @@ func visitPeer(t *testing.T, n int, kind, chunking string, utf8 bool) {
 	rig.Listening(t, p, fmt.Sprintf("%s:%d", addr, port))
 
 	server := rig.NewServer(t, rig.Zone{MX: map[string]string{"peer.test": "mx.peer.test"}, Hosts: map[string][]string{"mx.peer.test": {addr}}}, port,
-		"tls = required\ntls_verify = host\nmax_outbound_connections = 4\nretry_interval = ( 1 )\nhost_failure_retry = 1\ndkim = on\ndkim_selector = ( \"rsa\" \"ed\" )\ndkim_key = \"%s.pem\"\n")
+		"tls = "+tls+"\ntls_verify = "+map[string]string{"required": "host", "ifavailable": "no"}[tls]+"\nmax_outbound_connections = 4\nretry_interval = ( 1 )\nhost_failure_retry = 1\ndkim = on\ndkim_selector = ( \"rsa\" \"ed\" )\ndkim_key = \"%s.pem\"\n")
 	dkimKeys(t, server)
 	server.With(rooted(filepath.Join(dir, "cert.pem"))).Start(t)
 	messages := rig.Sample(1000, 12)
@@ -135,7 +138,7 @@ func deliveries(t *testing.T, server *rig.Server) (out []string) {
 // hostCertificate writes cert.pem and key.pem for a host, signed by itself.
 func hostCertificate(t *testing.T, dir, host string) {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048) // OpenSMTPD 6.8 fails with ECDSA keys
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ func domainCommand(g *globals) *cobra.Command {
 		Use: "domain NAME", Args: cobra.ExactArgs(1),
 		Short: "Show a domain's MX records, and the hosts, connections and queues of its mail",
 		Long: `Show a domain's MX records, best first, each with its preference and how long the server's resolver
-keeps the addresses of its host; how long it keeps the MX records themselves; what the domain is counted
-under; and, when there is mail for it, the hosts that its queues use, with their addresses, connections and
+keeps the addresses of its host; how long it keeps the MX records themselves; what each host asks of
+connections by MTA-STS and DANE; what the domain is counted under; and, when there is mail for it, the hosts that its queues use, with their addresses, connections and
 state, and the queues. sluice dig shows the addresses of a domain without mail.`,
 		Example: "  sluice domain example.com",
 	}, func(cmd *cobra.Command, args []string) error {
@@ -86,6 +86,9 @@ func printDomain(w io.Writer, d *admin.Domain) error {
 		}
 		fmt.Fprintln(w)
 	}
+	for _, line := range d.TLS {
+		fmt.Fprintf(w, "  %s\n", printable(line))
+	}
 	if d.Gateway != "" {
 		fmt.Fprintf(w, "  gateway %s: its mail goes there instead\n", printable(d.Gateway))
 	}
@@ -98,6 +101,11 @@ func printDomain(w io.Writer, d *admin.Domain) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	for _, h := range d.Hosts {
+		if h.Broken != "" {
+			fmt.Fprintf(w, "  host %s: %s\n", printable(h.Host), printable(h.Broken))
+		}
 	}
 	for _, q := range d.Queues {
 		fmt.Fprintf(t, "  %s\tqueued %d\tready %d\tconnections %d\t%s\n", printable(q.Queue), q.Queued, q.Ready, q.Conns, printable(queueState(&q)))

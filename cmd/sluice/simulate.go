@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"text/tabwriter"
@@ -191,6 +192,9 @@ func (o *simulation) print(out io.Writer, load *forecast.Load, results []*foreca
 	row("delay, longest", seconds(func(r *forecast.Result) float64 { return r.Longest }))
 	row("connections opened", func(r *forecast.Result) string { return fmt.Sprint(r.Connections) })
 	row("at once, at most", func(r *forecast.Result) string { return fmt.Sprint(r.PeakConnections) })
+	if slices.ContainsFunc(results, func(r *forecast.Result) bool { return r.Rollups != nil }) {
+		row("domains under a rollup", rolledUp)
+	}
 	row("waited for connections", seconds(func(r *forecast.Result) float64 { return r.Waited }))
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
@@ -199,8 +203,19 @@ func (o *simulation) print(out io.Writer, load *forecast.Load, results []*foreca
 		if err := printLimits(out, r); err != nil {
 			return err
 		}
+		if r.Rollups != nil && r.Rollups.Domains == 0 && o.log == "" {
+			fmt.Fprintln(out, "no domain is under a rollup: each made-up one has a host of its own; --log knows the real hosts")
+		}
 	}
 	return nil
+}
+
+// rolledUp is how many domains were counted under another name than their own.
+func rolledUp(r *forecast.Result) string {
+	if r.Rollups == nil {
+		return "0"
+	}
+	return fmt.Sprint(r.Rollups.Domains)
 }
 
 // mostLimits is how many rows of limits are printed; JSON has them all.

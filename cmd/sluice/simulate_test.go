@@ -64,6 +64,24 @@ func TestSimulateJSON(t *testing.T) {
 	}
 }
 
+// TestSimulateRollups: it says how many domains were under a rollup, and why none could be.
+func TestSimulateRollups(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "r.conf")
+	for _, c := range []struct{ pattern, says, not string }{
+		{"mx.*.simulated.test", "domains under a rollup  2\n", "no domain is under a rollup"},
+		{"*.google.com", "no domain is under a rollup: each made-up one has a host of its own", ""},
+	} {
+		text := "max_outbound_connections = 20\nRollup big.rollup { mx = ( \"" + c.pattern + "\" ) }\nDomain big.rollup { max_outbound_connections = 5 }\n"
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, errs, status := command("simulate", "--config", conf, "--domains", "2", "--messages", "200")
+		if status != 0 || !strings.Contains(out, c.says) || c.not != "" && strings.Contains(out, c.not) {
+			t.Errorf("%s: status %d %s\n%s", c.pattern, status, errs, out)
+		}
+	}
+}
+
 func TestSimulateWrongUse(t *testing.T) {
 	t.Setenv("SLUICE_CONFIG", "")
 	bad := filepath.Join(t.TempDir(), "bad.conf")

@@ -304,11 +304,10 @@ func (r *Record) column(name, f string) bool {
 	return ok
 }
 
-// kindOf reads a type by its letter or its word. Foreign letters (rb, f) are no record
-// of ours.
+// kindOf reads a type by its letters or its word.
 func kindOf(s string) (sched.RecordKind, bool) {
-	for k := sched.RecordReceived; k <= sched.RecordBounced; k++ {
-		if s == k.String() || len(s) == 1 && s[0] == letters[k] {
+	for k := sched.RecordReceived; k <= sched.RecordFeedback; k++ {
+		if s == k.String() || s == letters[k] {
 			return k, true
 		}
 	}
@@ -380,6 +379,10 @@ type object struct {
 	Status     string   `json:"status"`
 	Diag       string   `json:"diag"`
 	Category   string   `json:"category"`
+	Bounce     int      `json:"bounce_class"`
+	Cause      string   `json:"class"`
+	Reach      string   `json:"scope"`
+	Rule       string   `json:"rule"`
 	Stage      string   `json:"stage"`
 	Host       string   `json:"host"`
 	Remote     string   `json:"remote"`
@@ -395,6 +398,13 @@ type object struct {
 	Login      string   `json:"login"`
 	Listener   string   `json:"listener"`
 	Size       int64    `json:"size"`
+	Form       string   `json:"form"`
+	Verified   bool     `json:"verified"`
+	Feedback   string   `json:"feedback"`
+	UserAgent  string   `json:"user_agent"`
+	SourceIP   string   `json:"source_ip"`
+	MessageID  string   `json:"message_id"`
+	From       string   `json:"from"`
 }
 
 func (d *Decoder) fromJSON(line []byte, r *Record) error {
@@ -405,8 +415,12 @@ func (d *Decoder) fromJSON(line []byte, r *Record) error {
 	*r = Record{
 		Sender: o.Sender, Recipient: o.Recipient, ORcpt: o.ORcpt, Tenant: o.Tenant, Job: o.Job, EnvID: o.EnvID,
 		Binding: o.Binding, Group: o.Group, Domain: o.Domain, Attempts: o.Attempts, Action: o.Action, Status: o.Status,
-		Diag: o.Diag, Category: o.Category, Stage: o.Stage, Host: o.Host, RemotePort: o.RemotePort, TLS: o.TLS,
+		Diag: o.Diag, Category: o.Category, Bounce: o.Bounce, Cause: o.Cause, Reach: o.Reach, Rule: o.Rule, Stage: o.Stage, Host: o.Host, RemotePort: o.RemotePort, TLS: o.TLS,
 		Extensions: append(r.Extensions[:0], o.Extensions...), Protocol: o.Protocol, Helo: o.Helo, Login: o.Login, Listener: o.Listener, Size: o.Size,
+	}
+	r.Report = Reported{
+		Form: o.Form, Verified: o.Verified, Feedback: o.Feedback, UserAgent: o.UserAgent, SourceIP: o.SourceIP,
+		MessageID: o.MessageID, From: o.From,
 	}
 	var known bool
 	if r.Kind, known = kindOf(o.Type); !known {

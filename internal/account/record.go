@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -24,6 +25,10 @@ type Record struct {
 	Status   string // RFC 3463, "5.1.1"
 	Diag     string // "smtp;550 5.1.1 ...", or "x-sluice;..." in our own words; lines joined by \n
 	Category string // bounce category; empty for received and delivered
+	Bounce   int    // bounce class by its number; 0 for received and delivered
+	Cause    string // what the reply complains of, "mailbox"; unknown: no rule knows it
+	Reach    string // how far that goes, "recipient"; empty when the cause is not known
+	Rule     string // the reply rule that knew the cause, or at least the bounce class
 	Stage    string // where in the transaction it was said
 
 	Host       string     // MX host
@@ -49,6 +54,19 @@ type Record struct {
 	Job      string
 	EnvID    string
 	Attempts int // so far, this one included
+
+	Report Reported // of what a receiver reported later
+}
+
+// Reported is what only records of reports from outside have.
+type Reported struct {
+	Form      string // in which it came: rfc3464, arf, ...
+	Verified  bool   // it showed a tag of this server's
+	Feedback  string // kind of a feedback: abuse, ...
+	UserAgent string // that made it
+	SourceIP  string // from which the reporter got the message
+	MessageID string // of the message that it is about
+	From      string // likewise
 }
 
 // actions are the values of dsnAction. Mail handed on over SMTP is relayed: what the
@@ -92,8 +110,8 @@ func (r *Record) recipient(a *sched.Account, env *mail.Envelope, index int) {
 	}
 }
 
-// outcome sets what was said.
-func (r *Record) outcome(o *mail.Outcome) {
+// outcome sets what was said, and what it is about.
+func (r *Record) outcome(o *mail.Outcome, judge func(*classify.Subject) classify.Judgement) {
 	r.Status = classify.Status(o.Reply, o.Class)
 	if r.Kind == sched.RecordBounced {
 		r.Status = classify.Final(o.Reply, o.Class)
@@ -103,11 +121,31 @@ func (r *Record) outcome(o *mail.Outcome) {
 	}
 	r.Diag = Diagnostic(o.Reply)
 	r.Stage = o.Reply.Stage.String()
+	r.Category, r.Bounce, r.Cause, r.Reach, r.Rule = "", 0, "", "", ""
 	switch {
 	case o.Class == mail.ClassSuppressed:
-		r.Category = CategorySuppressed
-	case r.Kind != sched.RecordDelivered:
-		r.Category = string(classify.CategoryOf(r.Status, r.Diag))
+		r.Category = CategorySuppressed // nobody was asked
+	case r.Kind != sched.RecordDelivered && judge != nil:
+		r.judge(o.Reply, judge)
+	}
+}
+
+// judge sets what the reply rules say.
+func (r *Record) judge(reply mail.Reply, judge func(*classify.Subject) classify.Judgement) {
+	s := classify.Subject{Reply: reply, Host: r.Host, Domain: r.Domain}
+	if reply.Enhanced == "" {
+		s.Reply.Enhanced = r.Status
+	}
+	j := judge(&s)
+	r.Category, r.Bounce, r.Cause = string(j.Category), int(j.Bounce), j.Cause.String()
+	if r.Status == classify.Expired && r.Kind == sched.RecordBounced {
+		r.Category = string(classify.MessageExpired) // whatever the last reply was about
+	}
+	if j.Cause != classify.CauseUnknown {
+		r.Reach = j.Reach.String()
+	}
+	if rule := cmp.Or(j.CauseRule, j.BounceRule); rule != nil {
+		r.Rule = rule.Name
 	}
 }
 

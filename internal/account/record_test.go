@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sluice-mta/sluice/internal/config"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 )
@@ -51,12 +52,12 @@ func record(kind sched.RecordKind, r mail.Reply, class mail.Class) *Record {
 	rec.message(a, env)
 	rec.recipient(a, env, 0)
 	if kind != sched.RecordReceived {
-		rec.outcome(&mail.Outcome{Class: class, Reply: r})
+		rec.outcome(&mail.Outcome{Class: class, Reply: r}, config.BuiltinRules().Judge)
 	}
 	return rec
 }
 
-var sampleJSON = mail.Reply{Code: 421, Enhanced: "4.7.0", Text: "busy\n\"now\"\xff", Stage: mail.StageRcpt}
+var sampleJSON = mail.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections\n\"now\"\xff", Stage: mail.StageRcpt}
 
 var samples = []struct {
 	kind  sched.RecordKind
@@ -94,8 +95,8 @@ func TestSampleRows(t *testing.T) {
 			t.Errorf("\n got %s\nwant %s", got, c.want)
 		}
 	}
-	got := string(AppendJSON(nil, record(sched.RecordDeferred, mail.Reply{Code: 421, Enhanced: "4.7.0", Text: "busy\n\"now\"\xff", Stage: mail.StageRcpt}, mail.ClassDeferred)))
-	want := `{"type":"deferred","time":"2026-01-02T12:00:00.123Z","message":"01KDZ98CKV0400000000000000","sender":"shop@sender.test","recipient":"a@one.test","orcpt":"rfc822;a@one.test","queued":"2026-01-02T11:59:56.123Z","tenant":"shop","job":"job9","envid":"e-1","binding":"ip-1","group":"pool","domain":"one.test","attempts":2,"action":"delayed","status":"4.7.0","diag":"smtp;421 4.7.0 busy\n\"now\"\ufffd","category":"policy-related","stage":"rcpt","host":"mx.one.test","remote":"192.0.2.9","remote_port":25,"local":"198.51.100.7","tls":"TLS1.3/TLS_AES_128_GCM_SHA256","started":"2026-01-02T11:59:59.123Z","ended":"2026-01-02T12:00:00.123Z","extensions":["PIPELINING","SIZE","8BITMIME"],"protocol":"smtp","client":"10.0.0.5","helo":"app1","login":"shop","listener":"127.0.0.1:2525","size":5120}` + "\n"
+	got := string(AppendJSON(nil, record(sched.RecordDeferred, mail.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections\n\"now\"\xff", Stage: mail.StageRcpt}, mail.ClassDeferred)))
+	want := `{"type":"deferred","time":"2026-01-02T12:00:00.123Z","message":"01KDZ98CKV0400000000000000","sender":"shop@sender.test","recipient":"a@one.test","orcpt":"rfc822;a@one.test","queued":"2026-01-02T11:59:56.123Z","tenant":"shop","job":"job9","envid":"e-1","binding":"ip-1","group":"pool","domain":"one.test","attempts":2,"action":"delayed","status":"4.7.0","diag":"smtp;421 4.7.0 Too many connections\n\"now\"\ufffd","category":"policy-related","bounce_class":70,"class":"connections","scope":"receiver","rule":"too-many-connections","stage":"rcpt","host":"mx.one.test","remote":"192.0.2.9","remote_port":25,"local":"198.51.100.7","tls":"TLS1.3/TLS_AES_128_GCM_SHA256","started":"2026-01-02T11:59:59.123Z","ended":"2026-01-02T12:00:00.123Z","extensions":["PIPELINING","SIZE","8BITMIME"],"protocol":"smtp","client":"10.0.0.5","helo":"app1","login":"shop","listener":"127.0.0.1:2525","size":5120}` + "\n"
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
@@ -110,7 +111,7 @@ func TestExpiredAndUnknown(t *testing.T) {
 	a := &sched.Account{Kind: sched.RecordBounced, Domain: "one.test", Binding: "b"}
 	bare.message(a, nil)
 	bare.recipient(a, nil, 3)
-	bare.outcome(&mail.Outcome{Class: mail.ClassRefused})
+	bare.outcome(&mail.Outcome{Class: mail.ClassRefused}, config.BuiltinRules().Judge)
 	row := string(AppendCSV(nil, &bare))
 	if n := strings.Count(row, ","); n != 22 || !strings.HasSuffix(row, ",one.test/b,\n") {
 		t.Errorf("%s", row)
@@ -210,7 +211,7 @@ func FuzzDecoder(f *testing.F) {
 func TestDecoderReadsOtherPrograms(t *testing.T) {
 	in := "type,timeLogged,timeImprinted,rcpt,dsnAction,dsnDiag,vmta,queue,bounceCat\r\n" +
 		"d,2026-01-02 03:04:05-0500,,u@gmail.com,relayed,\"smtp;250 2.0.0 OK \\ a\",vmta1,gmail.com/vmta1,\r\n" +
-		"rb,2026-01-02 03:04:05-0500,,u@gmail.com,failed,x,vmta1,gmail.com/vmta1,other\r\n" +
+		"xx,2026-01-02 03:04:05-0500,,u@gmail.com,failed,x,vmta1,gmail.com/vmta1,other\r\n" +
 		"\r\n" +
 		"b,1767323045,,\"u\"\"@gmail.com\",failed,x,vmta1,gmail.com/vmta1,bad-mailbox"
 	d := NewDecoder(strings.NewReader(in))

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mta/sluice/internal/classify"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/vfs"
@@ -28,6 +29,9 @@ type Config struct {
 	// Envelope gives the envelope of a live message, nil when it cannot be read; asked for
 	// accounts that carry none.
 	Envelope func(mail.ID) *mail.Envelope
+	// Judge says what a reply is about: the category and the classes of a record. Nil: they
+	// stay empty.
+	Judge func(*classify.Subject) classify.Judgement
 	// Recorded is told that all accounts up to a number are written. Called from the
 	// writer's goroutine, in rising order; it must not block.
 	Recorded func(upto uint64)
@@ -64,6 +68,8 @@ type Writer struct {
 	rotate  bool
 	reopen  bool
 
+	extra   []request     // records from elsewhere than the scheduler
+	asked   []request     // encoded, not yet written; the goroutine's
 	wake    chan struct{} // capacity 1: there is something to do
 	closing chan struct{} // closed by Close
 

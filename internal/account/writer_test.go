@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/sluice-mta/sluice/internal/config"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/vfs"
@@ -44,7 +45,7 @@ func open(t *testing.T, fs vfs.FS, change ...func(*Config)) *bench {
 	b.cond.L = &b.mu
 	b.now.Store(noon.UnixNano())
 	c := Config{
-		FS: fs, Directory: dir, Formats: []string{"csv", "jsonl"}, Queue: 64, retry: time.Millisecond,
+		FS: fs, Directory: dir, Formats: []string{"csv", "jsonl"}, Queue: 64, retry: time.Millisecond, Judge: config.BuiltinRules().Judge,
 		Now: func() time.Time { return time.Unix(0, b.now.Load()) },
 		Recorded: func(upto uint64) {
 			b.mu.Lock()

@@ -53,22 +53,26 @@ func TestOpening(t *testing.T) {
 	tests := []struct {
 		name  string
 		reply mail.Reply
+		cause Cause
 		want  Effect
 	}{
-		{"ready", reply(220, "", mail.StageGreeting), EffectNone},
-		{"too many connections", reply(421, "4.7.0", mail.StageGreeting), EffectBusy},
-		{"421 to EHLO", reply(421, "", mail.StageEHLO), EffectBusy},
-		{"450 greeting", reply(450, "", mail.StageGreeting), EffectHost},
-		{"no mail here", reply(521, "", mail.StageGreeting), EffectNever},
-		{"554 greeting", reply(554, "5.7.1", mail.StageGreeting), EffectHost},
-		{"EHLO refused", reply(550, "", mail.StageEHLO), EffectHost},
-		{"silence", reply(0, "4.4.2", mail.StageGreeting), EffectHost},
-		{"STARTTLS refused", reply(454, "4.7.0", mail.StageSTARTTLS), EffectTLS},
-		{"421 to STARTTLS", reply(421, "", mail.StageSTARTTLS), EffectBusy},
-		{"handshake", reply(0, "4.7.5", mail.StageTLS), EffectTLS},
+		{"ready", reply(220, "", mail.StageGreeting), 0, EffectNone},
+		{"too many connections", reply(421, "4.7.0", mail.StageGreeting), 0, EffectBusy},
+		{"421 to EHLO", reply(421, "", mail.StageEHLO), 0, EffectBusy},
+		{"450 greeting", reply(450, "", mail.StageGreeting), 0, EffectHost},
+		{"no mail here", reply(521, "", mail.StageGreeting), 0, EffectNever},
+		{"554 greeting", reply(554, "5.7.1", mail.StageGreeting), 0, EffectHost},
+		{"EHLO refused", reply(550, "", mail.StageEHLO), 0, EffectHost},
+		{"silence", reply(0, "4.4.2", mail.StageGreeting), 0, EffectHost},
+		{"STARTTLS refused", reply(454, "4.7.0", mail.StageSTARTTLS), 0, EffectTLS},
+		{"421 to STARTTLS", reply(421, "", mail.StageSTARTTLS), 0, EffectBusy},
+		{"too many connections under another code", reply(554, "5.7.1", mail.StageGreeting), CauseConnections, EffectBusy},
+		{"connecting too fast", reply(450, "4.7.1", mail.StageEHLO), CauseConnectRate, EffectBusy},
+		{"blocked", reply(554, "5.7.1", mail.StageGreeting), CauseBlocked, EffectHost},
+		{"handshake", reply(0, "4.7.5", mail.StageTLS), 0, EffectTLS},
 	}
 	for _, tt := range tests {
-		if got := Opening(tt.reply); got != tt.want {
+		if got := Opening(tt.reply, tt.cause); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -80,24 +84,29 @@ func TestEnding(t *testing.T) {
 		name               string
 		reply              mail.Reply
 		timeout, delivered bool
+		cause              Cause
 		want               Effect
 	}{
-		{"421 between transactions", reply(421, "4.7.0", mail.StageNone), false, true, EffectBusy},
-		{"421 to MAIL", reply(421, "4.7.0", mail.StageMail), false, true, EffectBusy},
-		{"421 after an idle time, enhanced", reply(421, "4.4.2", mail.StageNone), false, true, EffectNone},
-		{"421 after an idle time, in words", idle, false, true, EffectNone},
-		{"421 to RCPT", reply(421, "4.7.0", mail.StageRcpt), false, true, EffectNone},
-		{"421 to the dot", reply(421, "", mail.StageDot), false, false, EffectNone},
-		{"silence", reply(0, "4.4.2", mail.StageDot), true, true, EffectHost},
-		{"lost at MAIL, first", reply(0, "4.4.2", mail.StageMail), false, false, EffectHost},
-		{"lost at MAIL, later", reply(0, "4.4.2", mail.StageMail), false, true, EffectNone},
-		{"lost in the content", reply(0, "4.4.2", mail.StageBody), false, false, EffectNone},
-		{"lost at the dot", reply(0, "4.4.2", mail.StageDot), false, false, EffectNone},
-		{"closed while idle", reply(0, "4.4.2", mail.StageNone), false, false, EffectNone},
-		{"552 and gone in the content", reply(552, "", mail.StageBody), false, false, EffectNone},
+		{"421 between transactions", reply(421, "4.7.0", mail.StageNone), false, true, 0, EffectBusy},
+		{"421 to MAIL", reply(421, "4.7.0", mail.StageMail), false, true, 0, EffectBusy},
+		{"421 after an idle time, enhanced", reply(421, "4.4.2", mail.StageNone), false, true, 0, EffectNone},
+		{"421 after an idle time, in words", idle, false, true, 0, EffectNone},
+		{"421 to RCPT", reply(421, "4.7.0", mail.StageRcpt), false, true, 0, EffectNone},
+		{"421 to the dot", reply(421, "", mail.StageDot), false, false, 0, EffectNone},
+		{"421 to RCPT about connections", reply(421, "4.7.0", mail.StageRcpt), false, true, CauseConnections, EffectBusy},
+		{"421 to MAIL: enough messages for this connection", reply(421, "", mail.StageMail), false, true, CauseOther, EffectNone},
+		{"421 to MAIL about a mailbox", reply(421, "4.2.1", mail.StageMail), false, true, CauseMailbox, EffectNone},
+		{"421 to MAIL: sending too fast", reply(421, "4.7.0", mail.StageMail), false, true, CauseMessageRate, EffectBusy},
+		{"silence", reply(0, "4.4.2", mail.StageDot), true, true, 0, EffectHost},
+		{"lost at MAIL, first", reply(0, "4.4.2", mail.StageMail), false, false, 0, EffectHost},
+		{"lost at MAIL, later", reply(0, "4.4.2", mail.StageMail), false, true, 0, EffectNone},
+		{"lost in the content", reply(0, "4.4.2", mail.StageBody), false, false, 0, EffectNone},
+		{"lost at the dot", reply(0, "4.4.2", mail.StageDot), false, false, 0, EffectNone},
+		{"closed while idle", reply(0, "4.4.2", mail.StageNone), false, false, 0, EffectNone},
+		{"552 and gone in the content", reply(552, "", mail.StageBody), false, false, 0, EffectNone},
 	}
 	for _, tt := range tests {
-		if got := Ending(tt.reply, tt.timeout, tt.delivered); got != tt.want {
+		if got := Ending(tt.reply, tt.timeout, tt.delivered, tt.cause); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}

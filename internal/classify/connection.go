@@ -28,10 +28,11 @@ func (e Effect) String() string {
 
 // Opening returns the effect of what ended a session before it was ready: a reply to the
 // greeting, EHLO or STARTTLS that is no 2xx, or no reply. 421 is how a receiver says
-// that it does not want a further connection now; any other refusal is the host's.
-func Opening(r mail.Reply) Effect {
+// that it does not want a further connection now, and so is any code with words that a
+// rule knows to say so; any other refusal is the host's.
+func Opening(r mail.Reply, cause Cause) Effect {
 	switch {
-	case r.Code == 421:
+	case r.Code == 421, r.Class() >= 4 && cause.Busy():
 		return EffectBusy
 	case r.Stage == mail.StageSTARTTLS || r.Stage == mail.StageTLS:
 		return EffectTLS
@@ -47,14 +48,18 @@ func Opening(r mail.Reply) Effect {
 // receiver fell silent. delivered: it had taken at least one message.
 //
 //   - 421 between transactions or to MAIL, when nothing is in flight: busy, unless the
-//     receiver only closes a connection that was idle for too long.
-//   - 421 later is about the message; the session ended in good order.
+//     receiver only closes a connection that was idle for too long, or speaks of the
+//     mailbox, the message, or something else that fewer connections do not help.
+//   - 421 later is about the message, unless a rule knows its words to be about
+//     connections; the session ended in good order.
 //   - Silence is the host's, and so is a session that is lost before it took anything.
 //     What is lost after the content was on its way may be the content's fault.
-func Ending(r mail.Reply, timeout, delivered bool) Effect {
+func Ending(r mail.Reply, timeout, delivered bool, cause Cause) Effect {
 	switch {
+	case r.Code == 421 && cause.Busy():
+		return EffectBusy
 	case r.Code == 421:
-		if (r.Stage == mail.StageNone || r.Stage == mail.StageMail || r.Stage == mail.StageRset) && !idleFarewell(r) {
+		if (r.Stage == mail.StageNone || r.Stage == mail.StageMail || r.Stage == mail.StageRset) && !idleFarewell(r) && !harmless(cause) {
 			return EffectBusy
 		}
 		return EffectNone
@@ -68,6 +73,15 @@ func Ending(r mail.Reply, timeout, delivered bool) Effect {
 		return EffectHost
 	}
 	return EffectNone
+}
+
+// harmless reports whether a cause has nothing to do with how much is sent, or how fast.
+func harmless(c Cause) bool {
+	switch c {
+	case CauseMailbox, CauseContent, CauseGreylisted, CauseDNS, CauseOther:
+		return true
+	}
+	return false
 }
 
 // idleFarewell reports whether a 421 only says that the connection was idle for too

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,7 +66,25 @@ func checkSnippets(t *testing.T, page, text string) (blocks int) {
 // texts name.
 func manualLoader() *Loader {
 	stat := func(string) (fs.FileInfo, error) { return nil, nil }
-	return &Loader{Hostname: "mta.test", Check: true, Stat: stat}
+	return &Loader{Hostname: "mta.test", Check: true, Stat: stat, ReadFile: func(path string) ([]byte, error) {
+		if filepath.Base(path) == "site.rules" {
+			return manualRules()
+		}
+		return os.ReadFile(path)
+	}}
+}
+
+// manualRules is the file of rules that the manual shows.
+func manualRules() ([]byte, error) {
+	page, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		return nil, err
+	}
+	_, block, ok := strings.Cut(string(page), "\n```\nRule ")
+	if block, _, ok2 := strings.Cut(block, "\n```"); ok && ok2 {
+		return []byte("Rule " + block), nil
+	}
+	return nil, errors.New("docs/rules.md shows no rule")
 }
 
 // TestExample holds examples/sluice.conf to what its first lines say: it is accepted, and

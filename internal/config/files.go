@@ -2,14 +2,20 @@ package config
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 
 	"github.com/sluice-mta/sluice/internal/policy"
 )
 
-// checkFiles reads what a start would read, so that a check and a reload say now what
-// would fail then: certificates with their keys, and the zone file.
+// checkFiles reads what a start or a connection would read, so that a check and a reload
+// say now what would fail then: certificates with their keys, the zone file, the reply
+// rules.
 func (r *run) checkFiles() {
+	r.checkClientFiles(r.root)
+	if v := r.root.Get(policy.Lookup(policy.ScopeGlobal, "reply_rules")); v != nil {
+		r.checkRules(v)
+	}
 	for _, c := range r.root.Children() {
 		switch c.Kind {
 		case policy.ScopeESMTP, policy.ScopeHTTP:
@@ -26,13 +32,44 @@ func (r *run) checkFiles() {
 	}
 }
 
+// checkRules reads the file of reply rules.
+func (r *run) checkRules(v *policy.Setting) {
+	_, diags := r.Rules(v.Str)
+	for _, d := range diags {
+		if d.Line == 0 { // it cannot be read
+			r.errorOf(v, "reply_rules = %s: %s", v.Str, d.Text)
+			continue
+		}
+		r.order[v.Str] = len(r.order)
+		r.add(d)
+	}
+}
+
 // errorOf reports an error at the place that set a value.
 func (r *run) errorOf(v *policy.Setting, format string, args ...any) {
 	r.add(Diagnostic{File: v.Origin.File, Line: v.Origin.Line, Column: v.Origin.Column, Text: fmt.Sprintf(format, args...)})
 }
 
+// checkClientFiles reads what a stanza, and those inside it, say of outbound TLS.
+func (r *run) checkClientFiles(c *policy.Scope) {
+	if o := policy.Lookup(c.Kind, "tls_ca"); o != nil {
+		if v := c.Get(o); v != nil {
+			if pem, ok := r.pem(v, "tls_ca"); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+				r.errorOf(v, "tls_ca = %s: it has no certificate in PEM", v.Str)
+			}
+		}
+		r.checkPair(c.Get(policy.Lookup(c.Kind, "tls_certificate")), c.Get(policy.Lookup(c.Kind, "tls_key")))
+	}
+	for _, inner := range c.Children() {
+		r.checkClientFiles(inner)
+	}
+}
+
 func (r *run) checkCertificate(l *policy.Scope) {
-	cert, key := setting(l, "tls_certificate"), setting(l, "tls_key")
+	r.checkPair(setting(l, "tls_certificate"), setting(l, "tls_key"))
+}
+
+func (r *run) checkPair(cert, key *policy.Setting) {
 	if cert == nil || key == nil { // one alone is an error of its own
 		return
 	}

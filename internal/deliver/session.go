@@ -21,6 +21,7 @@ func (c *conn) open() *ending {
 			return end
 		}
 	}
+	c.trace.note("connects to %s [%s]:%d", c.action.Host, c.action.Address, c.action.Port)
 	socket, err := c.agent.cfg.Dial(c.ctx, &c.action)
 	if err != nil {
 		class, reply := dialFailure(err, &c.action)
@@ -31,16 +32,18 @@ func (c *conn) open() *ending {
 	}
 	c.local = addrPort(socket.LocalAddr()).Addr()
 	c.remote = netip.AddrPortFrom(c.action.Address, c.action.Port)
+	c.trace.note("connected from %s", c.local)
 	if !c.begin(smtp.NewClient(socket, timeouts(s))) {
 		return &ending{class: sched.ConnectAborted}
 	}
+	c.client.Observe(&c.trace)
 	c.client.SetTrust(c.proves)
 	rep, err := c.client.Greeting()
-	if end := opening(rep, err); end != nil {
+	if end := c.opening(rep, err); end != nil {
 		return end
 	}
 	rep, err = c.client.Hello(s.EHLO)
-	if end := opening(rep, err); end != nil {
+	if end := c.opening(rep, err); end != nil {
 		return end
 	}
 	return c.encrypt(s)
@@ -56,11 +59,11 @@ func (c *conn) proves(state tls.ConnectionState) error {
 }
 
 // opening judges a step of the opening; nil: it goes on.
-func opening(rep mail.Reply, err error) *ending {
+func (c *conn) opening(rep mail.Reply, err error) *ending {
 	if err == nil && rep.Class() == 2 {
 		return nil
 	}
-	end := &ending{class: connectClass(classify.Opening(rep)), reply: rep, quit: err == nil}
+	end := &ending{class: connectClass(classify.Opening(rep, c.cause(rep))), reply: rep, quit: err == nil}
 	if endKind(err) == smtp.EndAborted {
 		end.class = sched.ConnectAborted
 	}
@@ -80,9 +83,18 @@ func (c *conn) over(err error) *ending {
 	case smtp.EndLocal:
 		end.class = sched.ConnectOK
 	default:
-		end.class = connectClass(classify.Ending(se.Reply, se.Kind == smtp.EndTimeout, c.delivered))
+		end.class = connectClass(classify.Ending(se.Reply, se.Kind == smtp.EndTimeout, c.delivered, c.cause(se.Reply)))
 	}
 	return end
+}
+
+// cause is what a reply complains of, by the reply rules.
+func (c *conn) cause(rep mail.Reply) classify.Cause {
+	if rep.Class() < 4 {
+		return classify.CauseUnknown // no refusal, or not the receiver's words
+	}
+	j := c.agent.cfg.Judge(&classify.Subject{Reply: rep, Host: c.action.Host, Domain: c.action.Domain})
+	return j.Cause
 }
 
 func connectClass(e classify.Effect) sched.ConnectClass {

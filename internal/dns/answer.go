@@ -7,6 +7,8 @@ import (
 	"time"
 
 	mdns "github.com/miekg/dns"
+
+	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // Type is the type of a question.
@@ -17,6 +19,10 @@ const (
 	TypeA    = Type(mdns.TypeA)
 	TypeAAAA = Type(mdns.TypeAAAA)
 	TypeMX   = Type(mdns.TypeMX)
+
+	TypeTXT   = Type(mdns.TypeTXT)
+	TypeTLSA  = Type(mdns.TypeTLSA)
+	TypeCNAME = Type(mdns.TypeCNAME)
 )
 
 func (t Type) String() string { return mdns.TypeToString[uint16(t)] }
@@ -41,9 +47,12 @@ type Answer struct {
 	Status    Status
 	MX        []MX         // best preference first, at most maxMX
 	Addresses []netip.Addr // in the order of the resolver, at most maxAddresses
+	Text      []string     // TXT records, the strings of each joined; at most maxTexts
+	TLSA      []mail.TLSA  // at most maxTLSA
+	Alias     string       // the canonical name at the end of the chain of aliases; empty: there is none
 	TTL       time.Duration
-	// Authentic is the AD bit of the answer (RFC 6840 §5.7). It means something only when
-	// the path to the resolver is trusted.
+	// Authentic says that a resolver which Config.TrustAD trusts has validated the answer,
+	// all aliases on the way included: the AD bit (RFC 6840 §5.7).
 	Authentic bool
 	Stale     bool // kept over its time because nothing newer could be had (RFC 8767)
 }
@@ -52,6 +61,9 @@ type Answer struct {
 const (
 	maxMX        = 100
 	maxAddresses = 64
+	maxTexts     = 64
+	maxText      = 4096 // octets of one TXT record
+	maxTLSA      = 64
 	maxAliases   = 8 // CNAME records followed
 )
 

@@ -24,6 +24,7 @@ func FuzzAnswer(f *testing.F) {
 		"one.test. 60 A 192.0.2.1",
 		"one.test. 60 AAAA ::ffff:127.0.0.1",
 		"one.test. 60 TLSA 3 1 1 00",
+		"one.test. 60 TXT \"v=STSv1; id=1;\" \"\\010\\\"\"",
 		"victim.test. 60 A 127.0.0.1",
 	} {
 		rr, err := mdns.NewRR(text)
@@ -44,12 +45,12 @@ func FuzzAnswer(f *testing.F) {
 		if m.Unpack(b) != nil {
 			return
 		}
-		for _, typ := range []Type{TypeMX, TypeA, TypeAAAA} {
+		for _, typ := range []Type{TypeMX, TypeA, TypeAAAA, TypeTXT, TypeTLSA, TypeCNAME} {
 			a, next, reason := interpret(m, "one.test", typ)
-			if len(a.MX) > maxMX || len(a.Addresses) > maxAddresses || a.TTL < 0 {
+			if len(a.MX) > maxMX || len(a.Addresses) > maxAddresses || len(a.Text) > maxTexts || len(a.TLSA) > maxTLSA || a.TTL < 0 {
 				t.Fatalf("%+v", a)
 			}
-			if a.Status == Found && next == "" && reason == "" && len(a.MX)+len(a.Addresses) == 0 {
+			if a.Status == Found && next == "" && reason == "" && len(a.MX)+len(a.Addresses)+len(a.Text)+len(a.TLSA) == 0 && a.Alias == "" {
 				t.Fatal("found, and nothing there")
 			}
 			for _, addr := range a.Addresses {

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -18,6 +19,9 @@ type host struct {
 	port       uint16
 	addresses  []netip.Addr // usable, in the order to be tried
 	ttl        time.Duration
+	alias      string // what its name stands for
+	signed     bool   // its addresses are validated
+	tls        HostTLS
 
 	// Why it cannot be used, when addresses is empty.
 	invalid    bool  // its name is not one that can be looked up
@@ -25,6 +29,7 @@ type host struct {
 	us         bool  // it is this server
 	prohibited netip.Addr
 	skipped    netip.Addr
+	withheld   mail.Reply // a policy about TLS lets no mail go to it
 }
 
 // look finds the addresses of a host in the families that the binding can use.
@@ -46,19 +51,22 @@ func (r *Router) look(ctx context.Context, h *host, s *policy.Session) {
 		v4, err4 = r.Resolver.Lookup(ctx, name, TypeA)
 	}
 	wait.Wait()
-	h.ttl = longest
+	h.ttl, h.signed = longest, true
 	for _, a := range []struct {
 		asked bool
-		ttl   time.Duration
-		err   error
-	}{{s.UseIPv4, v4.TTL, err4}, {s.UseIPv6, v6.TTL, err6}} {
+		Answer
+		err error
+	}{{s.UseIPv4, v4, err4}, {s.UseIPv6, v6, err6}} {
 		if !a.asked {
 			continue
 		}
 		if a.err != nil {
-			a.ttl, h.failure = failureKeep, a.err
+			a.TTL, h.failure = failureKeep, a.err
+		} else {
+			h.signed = h.signed && a.Authentic
+			h.alias = cmp.Or(a.Alias, h.alias)
 		}
-		h.ttl = min(h.ttl, a.ttl)
+		h.ttl = min(h.ttl, a.TTL)
 	}
 	h.use(interleave(v6.Addresses, v4.Addresses), s, r.Own)
 }

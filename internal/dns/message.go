@@ -2,6 +2,7 @@ package dns
 
 import (
 	"cmp"
+	"encoding/hex"
 	"net/netip"
 	"slices"
 	"strings"
@@ -49,10 +50,13 @@ func interpret(m *mdns.Msg, name string, t Type) (a Answer, next string, reason 
 		return a, "", "alias chain loops or is longer than 8"
 	}
 	a.Authentic = m.AuthenticatedData
+	if !strings.EqualFold(target, mdns.Fqdn(name)) {
+		a.Alias = hostName(target)
+	}
 	if len(records) > 0 {
 		a.TTL = ttl
 		a.collect(records)
-		if len(a.MX)+len(a.Addresses) > 0 {
+		if t == TypeCNAME && a.Alias != "" || len(a.MX)+len(a.Addresses)+len(a.Text)+len(a.TLSA) > 0 {
 			return a, "", ""
 		}
 	}
@@ -140,11 +144,59 @@ func (a *Answer) collect(records []mdns.RR) {
 			// An IPv4 address in an AAAA record is nobody's mail server and would slip past the
 			// address lists.
 			a.address(addr, ok && !addr.Is4In6())
+		case *mdns.TXT:
+			a.text(rr.Txt)
+		case *mdns.TLSA:
+			a.tlsa(rr)
+		case *mdns.CNAME:
+			if rr.Target != "" {
+				a.Alias = hostName(rr.Target)
+			}
 		}
 	}
 	slices.SortStableFunc(a.MX, func(x, y MX) int { return cmp.Compare(x.Preference, y.Preference) })
 	a.MX = distinct(a.MX)
 	a.MX = a.MX[:min(len(a.MX), maxMX)]
+}
+
+func (a *Answer) text(parts []string) {
+	if s := strings.Join(parts, ""); len(a.Text) < maxTexts && len(s) <= maxText {
+		a.Text = append(a.Text, unescapeText(s))
+	}
+}
+
+// unescapeText undoes the escapes that the library puts into the strings of a TXT record:
+// \DDD and \X.
+func unescapeText(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] != '\\' || i+1 == len(s):
+			b.WriteByte(s[i])
+		case i+3 < len(s) && digit(s[i+1]) && digit(s[i+2]) && digit(s[i+3]):
+			b.WriteByte((s[i+1]-'0')*100 + (s[i+2]-'0')*10 + s[i+3] - '0')
+			i += 3
+		default:
+			i++
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
+
+// tlsa keeps a record as it is: whether it is of use is for others to say. One without
+// data is kept, too: it must be seen that there was one.
+func (a *Answer) tlsa(rr *mdns.TLSA) {
+	data, err := hex.DecodeString(rr.Certificate)
+	if err != nil || len(a.TLSA) >= maxTLSA {
+		return
+	}
+	a.TLSA = append(a.TLSA, mail.TLSA{Usage: rr.Usage, Selector: rr.Selector, Matching: rr.MatchingType, Data: data})
 }
 
 func (a *Answer) address(addr netip.Addr, ok bool) {

@@ -16,12 +16,14 @@ const maxNamed = 4
 // lookup may still succeed, and MX records that lead nowhere are never replaced by the
 // domain's own address (RFC 5321 §5.1).
 func (t *trip) explain(ctx context.Context, hosts []*host, implicit bool) {
-	var own, prohibited, skipped *host
+	var own, prohibited, skipped, withheld *host
 	var failed []*host
 	for _, h := range hosts {
 		switch {
 		case h.us:
 			own = first(own, h)
+		case !h.withheld.IsZero():
+			withheld = first(withheld, h)
 		case h.failure != nil:
 			failed = append(failed, h)
 		case h.prohibited.IsValid():
@@ -31,6 +33,8 @@ func (t *trip) explain(ctx context.Context, hosts []*host, implicit bool) {
 		}
 	}
 	switch {
+	case withheld != nil:
+		t.withhold(withheld)
 	case len(failed) > 0:
 		t.explainFailed(failed)
 	case own != nil:
@@ -44,6 +48,12 @@ func (t *trip) explain(ctx context.Context, hosts []*host, implicit bool) {
 	default:
 		t.explainMissing(ctx, hosts, implicit)
 	}
+}
+
+// withhold keeps mail that a policy about TLS lets go to none of the hosts: until the policy
+// or the hosts are others, or the mail has expired.
+func (t *trip) withhold(h *host) {
+	t.fail(mail.ClassDeferred, h.withheld.Enhanced, h.withheld.Text)
 }
 
 func first(a, b *host) *host {

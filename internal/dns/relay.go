@@ -35,6 +35,8 @@ func (t *trip) toGateway(ctx context.Context) {
 		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+" is this server itself, on port "+strconv.Itoa(int(h.port)))
 	case h.failure != nil:
 		t.failLookup(h.failure, "4.4.3")
+	case !h.withheld.IsZero():
+		t.withhold(h)
 	default:
 		t.fail(mail.ClassLocal, "4.4.4", "gateway "+strings.ToLower(t.session.Gateway)+" has no address that binding "+t.q.Binding+" can use")
 	}
@@ -60,6 +62,7 @@ func (t *trip) lookRelay(ctx context.Context, h *host, a netip.Addr, what string
 		return false
 	}
 	h.use([]netip.Addr{a}, t.session, t.router.Own)
+	t.protect(ctx, h)
 	return true
 }
 
@@ -70,6 +73,7 @@ func (t *trip) toRoutes(ctx context.Context) {
 	t.trusted()
 	var usable []*host
 	var why error
+	var withheld *host
 	reason := "no host of routes has an address that binding " + t.q.Binding + " can use"
 	for _, r := range t.session.Routes {
 		h := &host{name: r.Host, preference: r.Preference, port: cmp.Or(r.Port, t.port), ttl: longest}
@@ -81,6 +85,8 @@ func (t *trip) toRoutes(ctx context.Context) {
 			reason = "route " + r.Host + " is this server itself, on port " + strconv.Itoa(int(h.port))
 		case h.failure != nil && len(h.addresses) == 0:
 			why = h.failure
+		case !h.withheld.IsZero():
+			withheld = first(withheld, h)
 		case len(h.addresses) > 0:
 			usable = append(usable, h)
 		}
@@ -94,6 +100,8 @@ func (t *trip) toRoutes(ctx context.Context) {
 		}
 	case why != nil:
 		t.failLookup(why, "4.4.3")
+	case withheld != nil:
+		t.withhold(withheld)
 	default:
 		t.fail(mail.ClassLocal, "4.4.4", reason)
 	}

@@ -15,10 +15,13 @@ import (
 // Config says where a Resolver gets its answers. The zero value of a field is its
 // default.
 type Config struct {
-	Zone     *Zone    // answers instead of the network; Servers is not asked then
-	Servers  []string // address or address:port; empty: the machine's, from ResolvConf
-	Now      func() int64
-	Entries  int           // most cached answers; 100000
+	Zone    *Zone    // answers instead of the network; Servers is not asked then
+	Servers []string // address or address:port; empty: the machine's, from ResolvConf
+	Now     func() int64
+	Entries int // most cached answers; 100000
+	// TrustAD says that the servers validate and that nobody can change their answers on the
+	// way: their AD bit is believed. A zone's records then count as validated.
+	TrustAD  bool
 	Timeout  time.Duration // of one exchange with one server; 3s
 	Attempts int           // rounds over all servers; 2
 	MinTTL   time.Duration // 10s
@@ -268,7 +271,9 @@ func (r *Resolver) land(k key, f *flight) {
 		e.answer, e.err = f.answer, nil
 		e.expires = now + int64(f.answer.TTL)
 		e.staleUntil = e.expires
-		if f.answer.Status == Found { // a denial refuses mail for good: never a stale one
+		// A denial refuses mail for good; an old key may be one that was given up because it
+		// was stolen. Neither is ever used beyond its time.
+		if f.answer.Status == Found && k.t != TypeTLSA {
 			e.staleUntil += int64(r.conf.MaxStale)
 		}
 	}
@@ -297,7 +302,10 @@ func (r *Resolver) chase(ctx context.Context, k key) (Answer, error) {
 		}
 		authentic = authentic && a.Authentic
 		if next == "" {
-			a.TTL, a.Authentic = min(a.TTL, least), authentic
+			a.TTL, a.Authentic = min(a.TTL, least), authentic && r.conf.TrustAD
+			if a.Alias == "" && name != k.name {
+				a.Alias = name
+			}
 			return a, nil
 		}
 		name = hostName(next)
@@ -313,9 +321,12 @@ func (r *Resolver) fromZone(name string, t Type) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	a.TTL = r.clamp(a)
+	a.TTL, a.Authentic = r.clamp(a), r.conf.TrustAD
 	return a, nil
 }
+
+// TrustsAD reports whether answers can be Authentic.
+func (r *Resolver) TrustsAD() bool { return r.conf.TrustAD }
 
 // machineServers returns a function that gives the servers of a resolv.conf(5) file,
 // read again when it changes. Without one, as other programs do, the machine's own.

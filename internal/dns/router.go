@@ -65,11 +65,16 @@ func (r *Router) Seed(source rand.Source) {
 }
 
 // Resolve answers one question of the scheduler (RFC 5321 §5). It never fails: what goes
-// wrong is in the answer's Class and Reply. It returns when ctx
-// ends, after a minute at most.
+// wrong is in the answer's Class and Reply. It returns when ctx ends, after a minute at
+// most. What TLS each host needs is as tls and tls_verify say.
 func (r *Router) Resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
+	return r.ResolveSecure(ctx, q, nil)
+}
+
+// ResolveSecure is Resolve where secure decides what TLS each host needs.
+func (r *Router) ResolveSecure(ctx context.Context, q sched.Resolve, secure Secure) sched.Resolved {
 	s := q.Policy.Session
-	t := &trip{router: r, q: q, session: s, port: s.Port, ttl: longest}
+	t := &trip{router: r, q: q, session: s, port: s.Port, ttl: longest, secure: secure}
 	if t.port == 0 {
 		t.port = 25
 	}
@@ -100,6 +105,10 @@ type trip struct {
 	session *policy.Session
 	port    uint16
 	ttl     time.Duration // of all that the answer rests on
+	secure  Secure
+	byMX    bool   // the hosts are those of MX records
+	signed  bool   // what names the hosts is validated
+	alias   string // what the domain's name stands for
 	out     sched.Resolved
 }
 
@@ -128,21 +137,22 @@ func (t *trip) toDomain(ctx context.Context) {
 		return
 	}
 	t.ttl = min(t.ttl, mx.TTL)
+	t.signed, t.alias = mx.Authentic, mx.Alias
 	switch {
 	case mx.Status == NoDomain:
 		t.fail(mail.ClassRefused, "5.1.2", "domain "+t.q.Domain+" does not exist")
 	case mx.Status == NoData:
 		// No MX: the domain is its own host (RFC 5321 §5.1).
-		t.byMX(ctx, []MX{{Host: t.q.Domain}}, true)
+		t.toMX(ctx, []MX{{Host: t.q.Domain}}, true)
 	case len(mx.MX) == 1 && mx.MX[0].Host == ".":
 		t.fail(mail.ClassRefused, "5.1.10", "domain "+t.q.Domain+" accepts no mail (null MX)")
 	default:
-		t.byMX(ctx, mx.MX, false)
+		t.toMX(ctx, mx.MX, false)
 	}
 }
 
-// byMX routes by MX records, under the policy of the routing domain that they give.
-func (t *trip) byMX(ctx context.Context, mx []MX, implicit bool) {
+// toMX routes by MX records, under the policy of the routing domain that they give.
+func (t *trip) toMX(ctx context.Context, mx []MX, implicit bool) {
 	names, best := hostNames(mx)
 	if t.router.Roll != nil {
 		r, err := t.router.Roll(ctx, t.q, names[:best])
@@ -158,6 +168,7 @@ func (t *trip) byMX(ctx context.Context, mx []MX, implicit bool) {
 	case len(t.session.Routes) > 0:
 		t.toRoutes(ctx)
 	default:
+		t.byMX = true
 		t.route(ctx, t.router.order(mx, t.port), implicit)
 	}
 	t.out.MX, t.out.Best = names, best
@@ -288,12 +299,16 @@ func (t *trip) look(ctx context.Context, group []*host) {
 		wait.Go(func() {
 			defer func() { <-slots }()
 			t.router.look(ctx, h, t.session)
+			t.protect(ctx, h)
 		})
 	}
 	wait.Wait()
 	for _, h := range group {
 		if h.ttl > 0 {
 			t.ttl = min(t.ttl, h.ttl)
+		}
+		if h.tls.Barred {
+			t.out.Barred = append(t.out.Barred, h.name)
 		}
 	}
 }
@@ -303,29 +318,13 @@ func (t *trip) add(h *host) {
 	h.addresses = h.addresses[:min(len(h.addresses), max(t.q.Policy.MaxAddressesPerHost, 1))]
 	rh := sched.RouteHost{
 		Name: h.name, Preference: h.preference, Addresses: h.addresses, Port: h.port,
-		TLS: RequiredTLS(t.session),
+		TLS: h.tls.TLS, TLSA: h.tls.TLSA, Names: h.tls.Names, TLSWhy: h.tls.Why,
 	}
 	if t.router.HostPolicy != nil {
 		rh.Policy = t.router.HostPolicy(t.q.Binding, h.name, h.addresses)
 	}
 	t.out.Hosts = append(t.out.Hosts, rh)
 	t.out.Class = mail.ClassDelivered
-}
-
-// RequiredTLS is what the options tls and tls_verify ask of a connection. A wish to
-// verify makes TLS a requirement: what may be left out need not be verified.
-func RequiredTLS(s *policy.Session) sched.TLS {
-	switch {
-	case s.TLS == policy.TLSNo:
-		return sched.TLSNo
-	case s.TLSVerify == policy.VerifyHost:
-		return sched.TLSVerifyHost
-	case s.TLSVerify == policy.VerifyCA:
-		return sched.TLSVerifyCA
-	case s.TLS == policy.TLSRequired:
-		return sched.TLSRequired
-	}
-	return sched.TLSIfAvailable
 }
 
 // toLiteral routes [192.0.2.1]: to that address, and to no other (RFC 5321 §4.1.3).
@@ -336,6 +335,7 @@ func (t *trip) toLiteral(ctx context.Context, a netip.Addr) {
 		return
 	}
 	h.use([]netip.Addr{a}, t.session, t.router.Own)
+	t.protect(ctx, h)
 	if len(h.addresses) == 0 {
 		t.explain(ctx, []*host{h}, false)
 		return

@@ -75,6 +75,10 @@ func complete(rr mdns.RR) bool {
 		return len(rr.A) > 0
 	case *mdns.AAAA:
 		return len(rr.AAAA) > 0
+	case *mdns.TXT:
+		return len(rr.Txt) > 0
+	case *mdns.TLSA:
+		return rr.Certificate != ""
 	}
 	return true
 }

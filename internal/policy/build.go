@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -93,8 +94,15 @@ func (b *builder) global() {
 	if s.Postmaster == "" {
 		s.Postmaster = "postmaster@" + s.Hostname
 	}
+	s.ReplyRules = own(b.root, "reply_rules").Str
 	b.reports()
 	s.UnknownBindingDefault = own(b.root, "unknown_binding").Str == "default"
+	s.MTASTSPort = uint16(own(b.root, "mta_sts_port").Num)
+	s.TLSReports = TLSReports{
+		From:         cmp.Or(own(b.root, "tls_report_from").Str, s.Postmaster),
+		Organization: cmp.Or(own(b.root, "tls_report_organization").Str, s.Hostname),
+		Contact:      s.Postmaster,
+	}
 	s.DrainTimeout = own(b.root, "drain_timeout").Duration()
 	s.SuspendAll = own(b.root, "suspend_delivery").Bool()
 	// The stanzas that may be left out.
@@ -117,9 +125,22 @@ func (b *builder) bindings() {
 			}
 		}
 	}
-	if b.s.Bindings["default"] == nil {
-		b.s.Bindings["default"] = &Binding{Name: "default", Weight: 1}
+	for _, name := range b.implicit() {
+		if b.s.Bindings[name] == nil {
+			b.s.Bindings[name] = &Binding{Name: name, Weight: 1}
+		}
 	}
+}
+
+// implicit names the bindings that are there without being declared.
+func (b *builder) implicit() []string {
+	names := []string{"default"}
+	b.eachScope(b.root, func(c *Scope) {
+		if v := c.Get(opt.tlsReports); v != nil && v.Bool() && len(names) == 1 {
+			names = append(names, TLSReportBinding)
+		}
+	})
+	return names
 }
 
 // binding adds one binding and reports whether its name was free.
@@ -205,6 +226,7 @@ func (b *builder) dns(c *Scope) {
 		}
 	}
 	b.s.DNS.ZoneFile = own(c, "zone_file").Str
+	b.s.DNS.TrustAD = own(c, "trust_ad").Bool()
 	if b.s.DNS.ZoneFile != "" && len(b.s.DNS.Resolvers) > 0 {
 		b.warnf(c.Origin, "zone_file and resolver are both set: the zone file answers, the resolvers are not asked")
 	}

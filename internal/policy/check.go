@@ -22,6 +22,9 @@ func (b *builder) check() {
 			if o == opt.gateway {
 				b.checkGateway(v)
 			}
+			if (o == opt.tlsCertificate || o == opt.tlsKey) && (c.Get(opt.tlsCertificate) == nil || c.Get(opt.tlsKey) == nil) {
+				b.errorf(v.Origin, "tls_certificate and tls_key belong together: one of them is missing in this stanza")
+			}
 			switch {
 			case seen[o]:
 			case strings.HasPrefix(o.Name, "cluster_") && !cluster:

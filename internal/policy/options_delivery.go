@@ -45,8 +45,8 @@ var deliveryOptions = []Option{
 		Doc: "Send content by BDAT where CHUNKING is offered (RFC 3030).",
 	},
 	{
-		Name: "mta_sts_timeout", Type: TypeDuration, Min: ms, Max: day, Default: "2m", Scopes: inDelivery,
-		Doc: "How long to wait for an MTA-STS policy.", Later: "MTA-STS is not asked yet",
+		Name: "mta_sts_timeout", Aliases: []string{"mta-sts"}, Type: TypeDuration, Min: ms, Max: day, Default: "2m", Scopes: inDelivery, Recipient: true,
+		Doc: "How long to wait for an MTA-STS policy to be fetched.",
 	},
 	{
 		Name: "max_mx_hosts", Aliases: []string{"mx"}, Type: TypeInt, Unit: "hosts", Min: 1, Max: 1000, Default: "5", Scopes: inDelivery,
@@ -102,11 +102,35 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "use_dane", Type: TypeBool, Default: "on", Scopes: inDelivery, Recipient: true,
-		Doc: "Honour TLSA records (RFC 7672).", Later: "DANE is not asked yet",
+		Doc: "Honour TLSA records (RFC 7672). Needs dns { trust_ad = on }.",
 	},
 	{
 		Name: "use_mta_sts", Type: TypeBool, Default: "on", Scopes: inDelivery, Recipient: true,
-		Doc: "Honour MTA-STS policies (RFC 8461).", Later: "MTA-STS is not asked yet",
+		Doc: "Honour MTA-STS policies (RFC 8461).",
+	},
+	{
+		Name: "tls_min_version", Type: TypeEnum, Enum: []string{"auto", "1.0", "1.1", "1.2", "1.3"}, Default: "auto", Scopes: inDelivery, Recipient: true,
+		Doc: "Oldest version of TLS that is spoken; auto: 1.2 where the certificate is verified, else 1.0.",
+	},
+	{
+		Name: "tls_ca", Type: TypePath, Scopes: inDelivery, Recipient: true,
+		Doc: "File of the certificates, PEM, that tls_verify and MTA-STS trust instead of the system's; read again when it changes.",
+	},
+	{
+		Name: "tls_certificate", Type: TypePath, Scopes: inDelivery, Recipient: true,
+		Doc: "Certificate, with its chain, PEM, that is shown to a receiver that asks for one; read again when it changes.",
+	},
+	{
+		Name: "tls_key", Type: TypePath, Scopes: inDelivery, Recipient: true,
+		Doc: "Private key of tls_certificate, PEM; set in the same stanza.",
+	},
+	{
+		Name: "remember_broken_tls", Type: TypeDuration, Min: second, Max: 30 * day, Default: "1h", Scopes: inG | inD,
+		Doc: "With tls = ifavailable, how long an address whose TLS failed is spoken to in clear before TLS is tried again.",
+	},
+	{
+		Name: "tls_reports", Type: TypeBool, Default: "off", Scopes: inG | inD, Recipient: true,
+		Doc: "Send domains that ask for them a daily report of how TLS with their hosts went (RFC 8460).",
 	},
 	{
 		Name: "dkim", Type: TypeBool, Default: "off", Scopes: inDelivery, Recipient: true,

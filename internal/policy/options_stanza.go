@@ -120,6 +120,10 @@ var stanzaOptions = []Option{
 		Doc: "DNS servers; default: the machine's.",
 	},
 	{
+		Name: "trust_ad", Type: TypeBool, Default: "off", Scopes: Scopes(ScopeDNS),
+		Doc: "The resolvers validate DNSSEC and nobody can change their answers on the way (they run on this machine): their AD bit is believed, which DANE needs. With zone_file: its records count as validated.",
+	},
+	{
 		Name: "zone_file", Type: TypePath, Scopes: Scopes(ScopeDNS),
 		Doc: "Answer from this zone file (RFC 1035 §5) instead of asking the network.",
 	},

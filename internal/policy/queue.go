@@ -167,6 +167,7 @@ type Session struct {
 	TLSCA          string // file of the trusted roots; empty: the system's
 	TLSCertificate string // file of the certificate shown to receivers that ask for one; empty: none
 	TLSKey         string // its key
+	TLSReports     bool   // reports of how TLS went are sent to domains that ask for them
 
 	SkipHosts  []netip.Prefix
 	Prohibited []netip.Prefix // prohibited_hosts: connecting there is a permanent failure

@@ -24,6 +24,8 @@ var opt struct {
 	throttleConns, throttleMessages                      *Option
 	clusterThrottleConns, clusterThrottleMessages        *Option
 	dkim, dkimKey, dkimSelector, dkimDomain              *Option
+	tlsVersion, tlsCA, tlsCertificate, tlsKey            *Option
+	tlsReports, brokenTLS                                *Option
 	reportSuppressed, verp, verpDomain                   *Option
 }
 
@@ -90,6 +92,12 @@ func bindOptions() {
 		{&opt.dkimKey, "dkim_key"},
 		{&opt.dkimSelector, "dkim_selector"},
 		{&opt.dkimDomain, "dkim_domain"},
+		{&opt.tlsVersion, "tls_min_version"},
+		{&opt.tlsCA, "tls_ca"},
+		{&opt.tlsCertificate, "tls_certificate"},
+		{&opt.tlsKey, "tls_key"},
+		{&opt.tlsReports, "tls_reports"},
+		{&opt.brokenTLS, "remember_broken_tls"},
 		{&opt.routes, "routes"},
 		{&opt.mxRollup, "mx_rollup"},
 		{&opt.connectRate, "max_connect_rate"},
@@ -177,6 +185,7 @@ func (s *Snapshot) QueueUnder(binding, domain, rollup string) *Queue {
 		MaxMXHosts:                 int(p.value(opt.maxHosts).Num),
 		MaxAddressesPerHost:        int(p.value(opt.maxAddresses).Num),
 		HostFailureRetry:           p.value(opt.hostRetry).Duration(),
+		BrokenTLSRetry:             p.value(opt.brokenTLS).Duration(),
 		MXFailuresToDelay:          int(p.value(opt.mxFailures).Num),
 		ConnectTimeoutToDelay:      p.value(opt.timeoutDelay).Duration(),
 		GenerateBounces:            p.value(opt.bounces).Bool(),
@@ -195,6 +204,11 @@ func (s *Snapshot) QueueUnder(binding, domain, rollup string) *Queue {
 		q.Ramp = 0.75
 	}
 	q.Suspended, q.SuspendedOrigin = p.suspended()
+	if binding == TLSReportBinding {
+		// What a report tells of may be what keeps mail from going (RFC 8460 §5.3).
+		q.Session.TLS, q.Session.TLSVerify = TLSIfAvailable, VerifyNo
+		q.Session.UseDANE, q.Session.UseMTASTS, q.Session.TLSReports = false, false, false
+	}
 	return q
 }
 
@@ -223,6 +237,11 @@ func (s *Snapshot) session(p *view) *Session {
 		TLSVerify:        TLSVerify(p.value(opt.verify).Num), // likewise
 		UseDANE:          p.value(opt.dane).Bool(),
 		UseMTASTS:        p.value(opt.sts).Bool(),
+		TLSMinVersion:    tlsVersions[p.value(opt.tlsVersion).Num], // the choices are in the order of the table
+		TLSCA:            p.value(opt.tlsCA).Str,
+		TLSCertificate:   p.value(opt.tlsCertificate).Str,
+		TLSKey:           p.value(opt.tlsKey).Str,
+		TLSReports:       p.value(opt.tlsReports).Bool(),
 		SkipHosts:        p.value(opt.skip).Networks,
 		Prohibited:       p.value(opt.prohibited).Networks,
 		Gateway:          p.through,
@@ -240,6 +259,10 @@ func (s *Snapshot) session(p *view) *Session {
 	}
 	return n
 }
+
+// tlsVersions are the choices of tls_min_version as they are numbered on the wire
+// (RFC 8446 §4.1.2).
+var tlsVersions = [...]uint16{0, 0x0301, 0x0302, 0x0303, 0x0304}
 
 // sources returns the binding's addresses by family.
 func (p *view) sources() (v4, v6 netip.Addr) {

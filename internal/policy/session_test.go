@@ -11,7 +11,7 @@ import (
 // Every field of a Session that shapes a connection is compared; a new one must be
 // compared too or be named here as one that the route decides.
 func TestSameConnection(t *testing.T) {
-	byRoute := []string{"Port", "TLS", "TLSVerify", "UseDANE", "UseMTASTS", "MTASTSTimeout", "SkipHosts", "Gateway", "Routes"}
+	byRoute := []string{"Port", "TLS", "TLSVerify", "UseDANE", "UseMTASTS", "MTASTSTimeout", "SkipHosts", "Gateway", "Routes", "TLSReports"}
 	fields := reflect.TypeFor[Session]()
 	for i := range fields.NumField() {
 		name := fields.Field(i).Name

@@ -28,10 +28,13 @@ type Snapshot struct {
 
 	BounceBinding string // binding or group that reports leave through
 	Postmaster    string
+	ReplyRules    string // a file of reply rules; empty: those built in alone
 	// UnknownBindingDefault is unknown_binding = default: a header naming an unknown or
 	// forbidden binding is ignored instead of refused.
 	UnknownBindingDefault bool
 	DrainTimeout          time.Duration
+	TLSReports            TLSReports
+	MTASTSPort            uint16
 	SuspendAll            bool
 	BounceKey             Secret // empty value: there is none
 	Suppression           Suppression
@@ -43,6 +46,17 @@ type Snapshot struct {
 	groups map[string]*Scope
 
 	rollupDomains []string
+}
+
+// TLSReportBinding is the binding that TLS reports leave through. It is there when tls_reports
+// is on somewhere, need not be declared, and honours no policy about TLS.
+const TLSReportBinding = "tls-reports"
+
+// TLSReports says who speaks in TLS reports (RFC 8460).
+type TLSReports struct {
+	From         string // mailbox
+	Organization string
+	Contact      string // mailbox
 }
 
 // Binding is a virtual MTA: a source address, a name, its own queues.
@@ -146,6 +160,7 @@ type (
 	DNS struct {
 		Resolvers []string // host:port; empty: the machine's
 		ZoneFile  string
+		TrustAD   bool // answers marked as validated are
 	}
 )
 

@@ -16,7 +16,7 @@ import (
 // bides reports whether the mail of a lane, all of whose addresses have failed, waits for
 // one of them to be tried again.
 func (m *Machine) bides(l *lane) bool {
-	r := l.route
+	r := &l.route
 	if r.owes {
 		r.owes = false
 		return false
@@ -74,18 +74,21 @@ func (m *Machine) biding(now int64, l *lane) (string, int64) {
 
 // hostsFailed is the class and words for mail none of whose hosts could be reached. It is
 // refused only when each of all its hosts has said that it never takes mail (RFC 7504): the
-// least final word of them wins.
+// least final word of them wins. Where a certificate is demanded, nothing is final that is said before it is shown.
 func (m *Machine) hostsFailed(l *lane) (mail.Class, mail.Reply) {
 	reply := mail.Reply{Text: "all hosts failed", Stage: mail.StageConnect}
 	class := mail.ClassRefused
-	for i := range l.route.addrs {
-		p := m.places.at(l.route.addrs[i].place)
-		if p.reply != nil {
-			reply = *p.reply
-			reply.Text = "all hosts failed; " + p.key.host + ": " + reply.Text
-		}
-		if !p.never {
-			class = mail.ClassDeferred
+	for i := range l.route.hosts {
+		rh := &l.route.hosts[i]
+		for k := rh.from; k < rh.to; k++ {
+			p := m.places.at(l.route.addrs[k].place)
+			if p.reply != nil {
+				reply = *p.reply
+				reply.Text = "all hosts failed; " + p.key.host + ": " + reply.Text
+			}
+			if !p.never || rh.tls > TLSRequired {
+				class = mail.ClassDeferred
+			}
 		}
 	}
 	if l.route.partly {

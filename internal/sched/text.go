@@ -134,6 +134,16 @@ func (e *Explanation) Text(w io.Writer, s Style) {
 		g.row("", h.Host, fmt.Sprint(h.Preference), h.Addresses, fmt.Sprint(h.Conns), h.State, h.Why)
 	}
 	g.write(w, s, "  ")
+	for _, h := range e.Hosts {
+		broken(w, h.Host, h.Broken)
+	}
+}
+
+// broken says what a host offers and does not do.
+func broken(w io.Writer, host, what string) {
+	if what != "" {
+		fmt.Fprintf(w, "  %s: %s\n", mail.Printable(host), mail.Printable(what))
+	}
 }
 
 // counters writes a path, the counter that blocks set off.
@@ -238,6 +248,9 @@ func (x *HostExplanation) text(w io.Writer, s Style) {
 		g.row("", a.Address, fmt.Sprint(a.Conns), a.State)
 	}
 	g.write(w, s, "  ")
+	for _, a := range x.Addresses {
+		broken(w, x.Host, a.Broken)
+	}
 	if n := len(x.Waiting) + x.More; n > 0 {
 		fmt.Fprintf(w, "  %d queues wait before it\n", n)
 	}

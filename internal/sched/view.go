@@ -79,9 +79,10 @@ type HostView struct {
 	Preference int    `json:"preference"`
 	Addresses  string `json:"addresses"`
 	Conns      int    `json:"connections"`
-	State      string `json:"state"` // "ok", "failed, tried again in 80s", "full", ...
-	Why        string `json:"why"`   // more of it, in words: what is full, why it is not used; empty: nothing to say
-	TLS        string `json:"tls"`   // what a connection must do about TLS, and what asks for it
+	State      string `json:"state"`  // "ok", "failed, tried again in 80s", "full", ...
+	Why        string `json:"why"`    // more of it, in words: what is full, why it is not used; empty: nothing to say
+	TLS        string `json:"tls"`    // what a connection must do about TLS, and what asks for it
+	Broken     string `json:"broken"` // what it offers and does not do; filled in by the server, which remembers it
 }
 
 // QueueView is one row of `queue list`.

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-mta/sluice/internal/admin"
 	"github.com/sluice-mta/sluice/internal/admin/client"
 	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/metrics"
 	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/sched/live"
@@ -71,7 +72,7 @@ func BenchmarkViews(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	srv := &http.Server{Handler: admin.Handler(backend{&Server{driver: d}}, slog.Default())}
+	srv := &http.Server{Handler: admin.Handler(backend{&Server{driver: d, metrics: metrics.New(nil)}}, slog.Default())}
 	go srv.Serve(l)
 	defer srv.Close()
 	stop, stopped := make(chan struct{}), make(chan struct{})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-mta/sluice/internal/account"
 	"github.com/sluice-mta/sluice/internal/deliver"
+	"github.com/sluice-mta/sluice/internal/dns"
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/sched/live"
@@ -32,7 +33,8 @@ type edges struct {
 	counted   func(*sched.Account) // counts what is handed to the writer
 	accounts  *outbox[sched.Account]
 	accounted chan struct{} // closed when all accounts have been handed to the writer
-	resolve   func(context.Context, sched.Resolve) sched.Resolved
+	demands   func(context.Context, sched.Resolve) dns.Secure
+	resolve   func(context.Context, sched.Resolve, dns.Secure) sched.Resolved
 	rebind    func(sched.Rebind) sched.Rebound
 	remember  func(sched.Remember)
 	lookups   chan struct{}      // one token for each lookup under way
@@ -48,10 +50,11 @@ func newEdges(ctx context.Context, log *slog.Logger) *edges {
 
 func (e *edges) Resolve(a sched.Resolve) {
 	go func() {
+		secure := e.demands(e.ctx, a) // it may wait for somebody's web server: nobody else waits for that
 		select {
 		case e.lookups <- struct{}{}:
 			defer func() { <-e.lookups }()
-			e.driver.Step(e.resolve(e.ctx, a))
+			e.driver.Step(e.resolve(e.ctx, a, secure))
 		case <-e.ctx.Done():
 		}
 	}()

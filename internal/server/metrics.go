@@ -66,6 +66,7 @@ var outcomeOf = map[sched.RecordKind]metrics.Outcome{
 
 // counted counts an account.
 func (s *Server) counted(a *sched.Account) {
+	s.suppressRefused(a)
 	s.metrics.Accounted(outcomeOf[a.Kind], a.Binding, len(a.Outcomes))
 }
 

@@ -25,6 +25,10 @@ func (s *Server) Reload() ([]string, error) {
 	now := s.policies.snapshot()
 	next.Generation = now.Generation + 1
 	warnings = append(warnings, needsRestart(s.begun, next)...)
+	rules, err := readRules(next)
+	if err != nil {
+		return nil, fmt.Errorf("%w; the running configuration stays: %w", admin.ErrRefused, err)
+	}
 	if err := s.routeBy(next); err != nil {
 		return nil, fmt.Errorf("%w; the running configuration stays: %w", admin.ErrRefused, err)
 	}
@@ -37,7 +41,9 @@ func (s *Server) Reload() ([]string, error) {
 		}
 	}
 	s.policies.set(next)
+	s.rules.Store(rules)
 	s.checkFiles(next)
+	s.readSuppression()
 	s.driver.Reload(sched.PolicyChanged{Generation: next.Generation, Server: s.bounds(next), Tenants: next.Tenants}, s.fill)
 	s.log.Info("configuration reloaded", "file", next.File, "generation", next.Generation)
 	return warnings, nil

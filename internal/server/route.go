@@ -23,7 +23,7 @@ func (s *Server) routeBy(snap *policy.Snapshot) error {
 		}
 		s.sandbox = b
 	}
-	cfg := dns.Config{Servers: snap.DNS.Resolvers, Now: s.opts.Clock.Boot}
+	cfg := dns.Config{Servers: snap.DNS.Resolvers, TrustAD: snap.DNS.TrustAD, Now: s.opts.Clock.Boot}
 	if f := snap.DNS.ZoneFile; f != "" {
 		zone, err := dns.ReadZoneFile(f)
 		if err != nil {
@@ -50,14 +50,14 @@ func (s *Server) routeBy(snap *policy.Snapshot) error {
 }
 
 // resolve answers the scheduler.
-func (s *Server) resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
+func (s *Server) resolve(ctx context.Context, q sched.Resolve, secure dns.Secure) sched.Resolved {
 	r := s.policies.now.Load()
 	q.Policy = r.queue(q.Binding, q.Domain, "")
 	var out sched.Resolved
 	if s.sandbox != nil {
 		out = s.sandbox.resolve(ctx, q, s.policies.host, s.roll, s.opts.Clock.Boot())
 	} else {
-		out = s.router.Load().Resolve(ctx, q)
+		out = s.router.Load().ResolveSecure(ctx, q, secure)
 	}
 	if out.Policy == nil { // it goes through a gateway or by routes
 		out.Policy, out.Generation = q.Policy, r.Snapshot().Generation
@@ -67,7 +67,7 @@ func (s *Server) resolve(ctx context.Context, q sched.Resolve) sched.Resolved {
 
 // lookup shows a domain's records.
 func (s *Server) lookup(ctx context.Context, domain string) admin.Domain {
-	out := admin.Domain{Domain: domain, MX: []admin.MX{}}
+	out := admin.Domain{Domain: domain, MX: []admin.MX{}, TLS: []string{}}
 	if s.sandbox != nil {
 		out.TTL = int(sandboxTTL / time.Second)
 		out.MX = []admin.MX{{
@@ -83,6 +83,9 @@ func (s *Server) lookup(ctx context.Context, domain string) admin.Domain {
 			Preference: h.Preference, Host: h.Host, TTL: h.Seconds, AddressTTL: h.AddressSeconds, Failure: h.Problem,
 			Addresses: texts(h.Addresses),
 		})
+	}
+	if l.Problem == "" && !l.Null {
+		out.TLS = s.explainTLS(ctx, domain)
 	}
 	return out
 }

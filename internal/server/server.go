@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/account"
+	"github.com/sluice-mta/sluice/internal/classify"
 	"github.com/sluice-mta/sluice/internal/deliver"
 	"github.com/sluice-mta/sluice/internal/dns"
 	"github.com/sluice-mta/sluice/internal/inject"
@@ -37,24 +38,28 @@ type Server struct {
 
 	policies policies
 	named    named
-	files    int // open files that the system gives
+	rules    atomic.Pointer[classify.Rules] // what replies mean
+	files    int                            // open files that the system gives
 	finding  atomic.Pointer[policy.Finding]
 
-	spool    *spool.Disk
-	accounts *account.Writer
-	driver   *live.Driver
-	agent    *deliver.Agent
-	edges    *edges
-	store    *store
-	notebook *notebook
-	gate     *gate
-	injector *inject.Injector
-	sandbox  *sandbox
-	metrics  *metrics.Metrics
-	surveys  surveys
-	lookups  lookups
-	resolver atomic.Pointer[dns.Resolver]
-	router   atomic.Pointer[dns.Router]
+	spool       *spool.Disk
+	accounts    *account.Writer
+	driver      *live.Driver
+	agent       *deliver.Agent
+	edges       *edges
+	store       *store
+	notebook    *notebook
+	suppression *suppression
+	tls         *tlsPolicies // nil in a sandbox
+	gate        *gate
+	injector    *inject.Injector
+	tracer      deliver.Tracer
+	sandbox     *sandbox
+	metrics     *metrics.Metrics
+	surveys     surveys
+	lookups     lookups
+	resolver    atomic.Pointer[dns.Resolver]
+	router      atomic.Pointer[dns.Router]
 
 	begun    *policy.Snapshot         // of the start: what a reload cannot change is as it says
 	fronts   map[string]*smtpin.Front // by the listener's address
@@ -101,9 +106,16 @@ func (s *Server) start() error {
 	if err := s.openNotebook(); err != nil {
 		return err
 	}
+	if err := s.openSuppression(); err != nil {
+		return err
+	}
+	if err := s.openTLS(); err != nil {
+		return err
+	}
 	if err := s.connect(); err != nil {
 		return err
 	}
+	go s.watchSuppression()
 	s.notebook.restore(s.driver.Step)
 	n, err := s.recover()
 	if err != nil {
@@ -162,7 +174,7 @@ func (s *Server) openAccounts() error {
 	var err error
 	s.accounts, err = account.Open(account.Config{
 		FS: vfs.OS{}, Directory: a.Directory, Formats: a.Formats, MaxSize: a.MaxSize, MaxAge: a.MaxAge,
-		Now: s.wall, Envelope: s.envelope,
+		Now: s.wall, Envelope: s.envelope, Judge: s.judge,
 		Recorded: func(upto uint64) { s.driver.Step(sched.Recorded{Upto: upto}) },
 		Trouble: func(err error) {
 			if err != nil {
@@ -190,6 +202,11 @@ func (s *Server) wall() time.Time { return time.Unix(0, s.opts.Clock.Wall()) }
 // connect builds the scheduler and its edges.
 func (s *Server) connect() error {
 	snap := s.policies.snapshot()
+	rules, err := readRules(snap)
+	if err != nil {
+		return err
+	}
+	s.rules.Store(rules)
 	if err := s.routeBy(snap); err != nil {
 		return err
 	}
@@ -207,16 +224,20 @@ func (s *Server) connect() error {
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
 		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
-		Now:  s.wall,
+		Now:  s.wall, Tracer: &s.tracer, Judge: s.judge, Outgoing: s.outgoing,
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
+	}
+	if s.tls != nil {
+		cfg.Secured, cfg.Observe = s.tls.secured, s.tls.reports.Tests
 	}
 	s.agent = deliver.New(cfg)
 	s.store = &store{
 		spool: s.spool, driver: s.driver, clock: s.opts.Clock, compose: s.report, submit: s.submit,
 		log: s.log, in: newOutbox[sched.Action](), done: make(chan struct{}),
 	}
+	e.demands = s.demands
 	e.driver, e.agent, e.store, e.resolve, e.rebind, e.outcomes = s.driver, s.agent, s.store, s.resolve, s.candidates, s.withLastReplies
 	e.counted = s.counted
 	s.gate = &gate{spool: s.spool.Stats, accounting: s.accounts.Pressure, backlog: s.store.in.len, memory: newMemory()}
@@ -224,12 +245,15 @@ func (s *Server) connect() error {
 	go s.store.run()
 	go e.logging()
 	go e.accounting(s.accounts)
-	var err error
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
 		Now: s.wall, Refused: s.metrics.Refused,
+		Report: s.incoming, Suppressed: s.suppression.Has,
 		Signing: s.signing, Unsigned: (&unsigned{log: s.log}).tell,
 	})
+	if err == nil {
+		s.tls.run(s.policies.snapshot)
+	}
 	return err
 }
 

@@ -114,7 +114,7 @@ func (r *rules) gauges(b *binding, c whose, act string) (out []gauge) {
 	return out
 }
 
-func (w *World) sayRate(s *sentence, line int) {
+func (w *World) sayRate(s *sentence) {
 	option, target, text := s.word(), s.word(), s.word()
 	if !slices.Contains(rateOptions, option) {
 		s.wrong("an option that is a rate")
@@ -122,6 +122,6 @@ func (w *World) sayRate(s *sentence, line int) {
 	}
 	r, err := policy.ParseRate(text)
 	if s.note(err); err == nil {
-		w.Rate(option, target, r, line)
+		w.Rate(option, target, r, s.line)
 	}
 }

@@ -265,12 +265,12 @@ func (r *rules) under(s policy.RollupSetting) policy.Under {
 	return policy.Under{Kind: kind, Origin: policy.Origin{File: "scenario", Line: 1}}
 }
 
-func (w *World) sayRollup(s *sentence, line int) {
+func (w *World) sayRollup(s *sentence) {
 	name := s.word()
 	w.rules.rollups = slices.DeleteFunc(slices.Clone(w.rules.rollups), func(x policy.Rollup) bool { return x.Name == name })
 	if !s.is("none") {
 		s.must("mx")
-		w.rules.rollups = append(w.rules.rollups, policy.Rollup{Name: name, MX: []string{s.word()}, Origin: policy.Origin{File: "scenario", Line: line}})
+		w.rules.rollups = append(w.rules.rollups, policy.Rollup{Name: name, MX: []string{s.word()}, Origin: policy.Origin{File: "scenario", Line: s.line}})
 	}
 	w.Reload()
 }

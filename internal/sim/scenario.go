@@ -76,87 +76,96 @@ func Scenario(r io.Reader) (*World, error) {
 }
 
 func (w *World) sentence(words []string, line int) error {
-	s := &sentence{words: words[1:]}
-	switch words[0] {
-	case "seed":
-		seed := uint64(s.number())
-		if w.m != nil {
-			return fmt.Errorf("seed comes first")
-		}
-		*w = *New(seed)
-		w.Check = true
-	case "limit":
-		option, target, most, reserve := s.word(), s.word(), s.number(), 0
-		if s.is("reserve") {
-			reserve = s.number()
-		}
-		w.Limit(option, target, most, reserve, line)
-	case "rate":
-		w.sayRate(s, line)
-	case "files":
-		w.rules.files = s.number()
-		w.Reload()
-	case "binding":
-		w.sayBinding(s)
-	case "remove":
-		w.bindingOf(s.word()).gone = true
-		w.Reload()
-	case "tenant":
-		if w.rules.tenants == nil {
-			w.rules.tenants = map[string]int{}
-		}
-		name := s.word()
-		s.must("weight")
-		w.rules.tenants[name] = s.number()
-	case "option":
-		w.sayOption(s)
-	case "domain":
-		w.sayDomain(s)
-	case "rollup":
-		w.sayRollup(s, line)
-	case "mx_rollup":
-		w.sayMXRollup(s)
-	case "dns":
-		w.sayDNS(s)
-	case "addresses":
-		r := w.Receiver(s.word())
-		for n := s.number(); len(r.Addresses) < n; {
-			r.Addresses = append(r.Addresses, netip.AddrFrom4([4]byte{198, 19, byte(len(w.receivers)), byte(len(r.Addresses))}))
-		}
-	case "address":
-		r := w.Receiver(s.word())
-		a, err := netip.ParseAddr(s.word())
-		s.note(err)
-		r.Addresses = append(r.Addresses, a)
-	case "receiver":
-		w.sayReceiver(s)
-	case "submit":
-		w.saySubmit(s)
-	case "suspend", "resume", "retry", "fail", "move":
-		w.sayVerb(words[0], s)
-	case "configure":
-		w.sayConfigure(s)
-	case "trouble":
-		w.sayTrouble(s)
-	case "spool":
-		w.Spool(s.word() == "healthy")
-	case "crash":
-		down := time.Duration(0)
-		if s.is("down") {
-			down = s.duration()
-		}
-		w.Crash(down)
-	case "stop":
-		w.step(sched.Stop{})
-		w.stopped = true
-	case "run":
-		w.Run(s.duration())
-	case "expect":
+	s := &sentence{words: words[1:], line: line}
+	if words[0] == "expect" {
 		return w.expect(s)
-	default:
+	}
+	say := sentences[words[0]]
+	if say == nil {
 		return fmt.Errorf("unknown sentence")
 	}
+	say(w, s)
 	return s.end()
+}
+
+// sentences are what a scenario can say, by the first word; "expect" is apart.
+var sentences = map[string]func(w *World, s *sentence){
+	"seed":      (*World).saySeed,
+	"limit":     (*World).sayLimit,
+	"rate":      (*World).sayRate,
+	"files":     func(w *World, s *sentence) { w.rules.files = s.number(); w.Reload() },
+	"binding":   (*World).sayBinding,
+	"remove":    func(w *World, s *sentence) { w.bindingOf(s.word()).gone = true; w.Reload() },
+	"tenant":    (*World).sayTenant,
+	"option":    (*World).sayOption,
+	"domain":    (*World).sayDomain,
+	"rollup":    (*World).sayRollup,
+	"mx_rollup": (*World).sayMXRollup,
+	"dns":       (*World).sayDNS,
+	"addresses": (*World).sayAddresses,
+	"address":   (*World).sayAddress,
+	"receiver":  (*World).sayReceiver,
+	"submit":    (*World).saySubmit,
+	"suspend":   func(w *World, s *sentence) { w.sayVerb("suspend", s) },
+	"resume":    func(w *World, s *sentence) { w.sayVerb("resume", s) },
+	"retry":     func(w *World, s *sentence) { w.sayVerb("retry", s) },
+	"fail":      func(w *World, s *sentence) { w.sayVerb("fail", s) },
+	"move":      func(w *World, s *sentence) { w.sayVerb("move", s) },
+	"configure": (*World).sayConfigure,
+	"trouble":   (*World).sayTrouble,
+	"spool":     func(w *World, s *sentence) { w.Spool(s.word() == "healthy") },
+	"crash":     (*World).sayCrash,
+	"stop":      func(w *World, _ *sentence) { w.step(sched.Stop{}); w.stopped = true },
+	"run":       func(w *World, s *sentence) { w.Run(s.duration()) },
+}
+
+func (w *World) saySeed(s *sentence) {
+	seed := uint64(s.number())
+	if w.m != nil {
+		s.note(fmt.Errorf("seed comes first"))
+		return
+	}
+	*w = *New(seed)
+	w.Check = true
+}
+
+func (w *World) sayLimit(s *sentence) {
+	option, target, most, reserve := s.word(), s.word(), s.number(), 0
+	if s.is("reserve") {
+		reserve = s.number()
+	}
+	w.Limit(option, target, most, reserve, s.line)
+}
+
+func (w *World) sayTenant(s *sentence) {
+	if w.rules.tenants == nil {
+		w.rules.tenants = map[string]int{}
+	}
+	name := s.word()
+	s.must("weight")
+	w.rules.tenants[name] = s.number()
+}
+
+func (w *World) sayAddresses(s *sentence) {
+	r := w.Receiver(s.word())
+	for n := s.number(); len(r.Addresses) < n; {
+		r.Addresses = append(r.Addresses, netip.AddrFrom4([4]byte{198, 19, byte(len(w.receivers)), byte(len(r.Addresses))}))
+	}
+}
+
+func (w *World) sayAddress(s *sentence) {
+	r := w.Receiver(s.word())
+	a, err := netip.ParseAddr(s.word())
+	s.note(err)
+	r.Addresses = append(r.Addresses, a)
+}
+
+func (w *World) sayCrash(s *sentence) {
+	down := time.Duration(0)
+	if s.is("down") {
+		down = s.duration()
+	}
+	w.Crash(down)
 }
 
 func (w *World) sayBinding(s *sentence) {

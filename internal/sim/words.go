@@ -9,6 +9,7 @@ import (
 // sentence takes words one by one and remembers the first that was wrong.
 type sentence struct {
 	words []string
+	line  int // of the file
 	err   error
 }
 

@@ -180,7 +180,11 @@ func (c *Client) putBlocks(b []byte) *SessionError {
 		}
 		o := c.buffer()
 		n := copy(o.b[o.n:], b)
+		if o.contentEnd == 0 {
+			o.content = o.n
+		}
 		o.n += n
+		o.contentEnd = o.n
 		b = b[n:]
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // Feature is a way to save turns that a receiver may offer, and then not do.
@@ -148,10 +150,9 @@ func (c *Client) blame(tx *Transaction, e *SessionError) {
 		}
 	}
 	c.blamed = true
-	// That a session is lost may have other reasons: when it is lost with the first message, that
-	// counts as it would without the feature.
-	said := c.habits.Silent&c.culprit == 0
-	tx.Retry = tx.Retry || c.culprit != 0 && !tx.content && (said || tx.behind)
+	// That a session is lost, or out of step, may have other reasons: with the first message it
+	// counts as it would without the feature. That the receiver says so has no other.
+	tx.Retry = tx.Retry || c.culprit != 0 && !tx.content && (e.Kind == EndSaid || tx.behind)
 }
 
 func (c *Client) onTrial(tx *Transaction, e *SessionError) Feature {
@@ -199,7 +200,7 @@ func (c *Client) chunkReply(tx *Transaction, code int) *SessionError {
 		why := fmt.Sprintf("BDAT was answered with %s", clipText(c.rr.Reply(0).String()))
 		c.disprove(Chunking, why, false)
 		c.culprit, tx.Retry = Chunking, true
-		return c.fail(tx.stage(tx.steps()), "sending the content", protocolError("%s", why))
+		return c.fail(mail.StageDot, "sending the content", protocolError("%s", why))
 	}
 	c.prove(Chunking)
 	return nil

@@ -14,13 +14,26 @@ import (
 func Source(t testing.TB, to string, sessions, size, messages int, rcpt string) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	out, status := Run(t, 5*time.Minute, Tool(t, "smtp-source"), "-d",
-		"-s", fmt.Sprint(sessions), "-l", fmt.Sprint(size), "-m", fmt.Sprint(messages),
-		"-f", "sender@source.test", "-t", rcpt, to)
-	if status != 0 {
-		t.Fatalf("smtp-source ended with status %d: %s", status, Tail(out, 1000))
-	}
+	Sent(t, StartSource(t, to, sessions, size, messages, rcpt))
 	return time.Since(begin)
+}
+
+// StartSource is Source that does not wait; Sent does.
+func StartSource(t testing.TB, to string, sessions, size, messages int, rcpt string) *Proc {
+	t.Helper()
+	return Start(t, []string{
+		Tool(t, "smtp-source"), "-d",
+		"-s", fmt.Sprint(sessions), "-l", fmt.Sprint(size), "-m", fmt.Sprint(messages),
+		"-f", "sender@source.test", "-t", rcpt, to,
+	})
+}
+
+// Sent waits until smtp-source has sent everything.
+func Sent(t testing.TB, source *Proc) {
+	t.Helper()
+	if status := source.Wait(t, 5*time.Minute); status != 0 {
+		t.Fatalf("smtp-source ended with status %d: %s", status, Tail(source.Output(), 1000))
+	}
 }
 
 // PostfixSink is smtp-sink; it keeps every message in one file.

@@ -114,18 +114,6 @@ opensmtpd_conf() {
   chmod 711 /var/spool/smtpd
   cp "$dir/key.pem" "$dir/data/key.pem"
   chmod 600 "$dir/data/key.pem"
-  # Its key server (6.8) knows no RSA-PSS, which TLS 1.3 asks for.
-  mkdir -p "$dir/etc/ssl"
-  cat > "$dir/etc/ssl/openssl.cnf" <<CF
-openssl_conf = top
-[top]
-ssl_conf = ssl
-[ssl]
-system_default = limits
-[limits]
-MaxProtocol = TLSv1.2
-SignatureAlgorithms = RSA+SHA256
-CF
   cat > "$dir/etc/smtpd.conf" <<CF
 pki peer cert "$dir/cert.pem"
 pki peer key "$dir/data/key.pem"

@@ -8,6 +8,7 @@ package dnstest
 import (
 	"encoding/binary"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +70,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	faults  map[string]Fault
+	signed  []string
 	queries map[string]int
 	hold    chan struct{}
 	conns   map[net.Conn]bool
@@ -120,6 +122,33 @@ func (s *Server) Fault(name string, f Fault) {
 	s.mu.Lock()
 	s.faults[strings.ToLower(mdns.Fqdn(name))] = f
 	s.mu.Unlock()
+}
+
+// Sign makes answers about the zones, and all names below them, validated: the AD bit is
+// set. "." is every name. An answer that goes through an alias into a zone that is not
+// signed is not.
+func (s *Server) Sign(zones ...string) {
+	s.mu.Lock()
+	for _, z := range zones {
+		s.signed = append(s.signed, strings.ToLower(mdns.Fqdn(z)))
+	}
+	s.mu.Unlock()
+}
+
+// secure reports whether every name of an answer is in a signed zone.
+func (s *Server) secure(m *mdns.Msg) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := []string{m.Question[0].Name}
+	for _, rr := range m.Answer {
+		names = append(names, rr.Header().Name)
+		if c, ok := rr.(*mdns.CNAME); ok && m.Question[0].Qtype != mdns.TypeCNAME {
+			names = append(names, c.Target)
+		}
+	}
+	return !slices.ContainsFunc(names, func(n string) bool {
+		return !slices.ContainsFunc(s.signed, func(zone string) bool { return mdns.IsSubDomain(zone, n) })
+	})
 }
 
 // Queries returns how often name was asked for a type.
@@ -253,6 +282,7 @@ func (s *Server) truth(q *mdns.Msg) *mdns.Msg {
 			m.Ns = soa
 		}
 	}
+	m.AuthenticatedData = s.secure(m)
 	return m
 }
 

@@ -27,12 +27,12 @@ func newCounts() *counts { return &counts{at: map[string]int32{}} }
 // connections of its binding and domain count on.
 func (x *counts) open(r *config.Resolver, a *sched.Connect, lane *laneInfo) []int32 {
 	if lane.counted == nil {
-		lane.counted = x.add(make([]int32, 0, len(a.Policy.Limits)), a.Policy.Limits, a)
+		lane.counted = x.add(make([]int32, 0, len(lane.policy.Limits)), lane.policy.Limits, a, lane.routing)
 	}
 	path := lane.counted
 	if h := r.Host(a.Binding, a.Host, []netip.Addr{a.Address}); len(h.Limits)+len(h.Addresses) > 0 {
-		path = x.add(path[:len(path):len(path)], h.Limits, a)
-		path = x.add(path, h.Addresses[a.Address], a)
+		path = x.add(path[:len(path):len(path)], h.Limits, a, lane.routing)
+		path = x.add(path, h.Addresses[a.Address], a, lane.routing)
 	}
 	for _, i := range path {
 		c := &x.all[i]
@@ -49,17 +49,18 @@ func (x *counts) closed(path []int32) {
 }
 
 // add appends the counters of limits to a path.
-func (x *counts) add(path []int32, limits []policy.Limit, a *sched.Connect) []int32 {
+func (x *counts) add(path []int32, limits []policy.Limit, a *sched.Connect, routing string) []int32 {
 	for i := range limits {
 		if limits[i].Max >= 0 {
-			path = append(path, x.counter(&limits[i], a))
+			path = append(path, x.counter(&limits[i], a, routing))
 		}
 	}
 	return path
 }
 
-// counter finds the counter of a limit for a connection by its name, as commands print it.
-func (x *counts) counter(l *policy.Limit, a *sched.Connect) int32 {
+// counter finds the counter of a limit for a connection to a routing domain by its name, as
+// commands print it.
+func (x *counts) counter(l *policy.Limit, a *sched.Connect, routing string) int32 {
 	key := ""
 	add := func(by policy.By, s string) {
 		if l.By&by == 0 {
@@ -72,7 +73,7 @@ func (x *counts) counter(l *policy.Limit, a *sched.Connect) int32 {
 	}
 	add(policy.ByGroup, a.Policy.Group)
 	add(policy.ByBinding, a.Binding)
-	add(policy.ByDomain, a.Domain)
+	add(policy.ByDomain, routing)
 	add(policy.ByHost, a.Host)
 	add(policy.ByAddress, a.Address.String())
 	add(policy.ByStanza, l.Origin.Stanza)

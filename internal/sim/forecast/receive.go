@@ -33,10 +33,19 @@ func (s *sim) answer(h uint32) {
 		return
 	}
 	a := &q.resolve
+	domain := s.domainOf[a.Domain]
+	lane := s.laneOf(lane{s.bindings.number(a.Binding), domain})
 	ev := sched.Resolved{Binding: a.Binding, Domain: a.Domain, Until: s.now + ttl, Class: mail.ClassDelivered}
-	for _, h := range s.hosts(a) {
+	if lane.rolled {
+		ev.Routing, ev.Policy = lane.routing, lane.policy
+	}
+	if lane.own.Gateway == "" {
+		ev.MX = hostNames(&s.Load.Domains[domain])
+		ev.Best = len(ev.MX)
+	}
+	for _, h := range s.hosts(domain, lane.policy) {
 		ev.Hosts = append(ev.Hosts, sched.RouteHost{
-			Name: h.Name, Preference: 10, Addresses: h.Addresses, Port: 25, TLS: tlsOf(a.Policy),
+			Name: h.Name, Preference: 10, Addresses: h.Addresses, Port: 25, TLS: tlsOf(lane.policy),
 			Policy: s.resolver.Host(a.Binding, h.Name, h.Addresses),
 		})
 	}
@@ -44,16 +53,12 @@ func (s *sim) answer(h uint32) {
 }
 
 // hosts is where the mail of a domain may go: all its hosts are equals.
-func (s *sim) hosts(a *sched.Resolve) []Host {
-	if x := a.Policy.Session; x != nil && x.Gateway != "" {
+func (s *sim) hosts(domain uint32, p *policy.Queue) []Host {
+	if x := p.Session; x != nil && x.Gateway != "" {
 		return []Host{{Name: x.Gateway, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{240, 0, 0, 0})}}}
 	}
-	i, ok := s.domainOf[a.Domain]
-	if !ok {
-		return []Host{OwnHost(a.Domain, 0)}
-	}
-	hosts := s.Load.Domains[i].Hosts
-	return hosts[:min(len(hosts), max(a.Policy.MaxMXHosts, 1))]
+	hosts := s.Load.Domains[domain].Hosts
+	return hosts[:min(len(hosts), max(p.MaxMXHosts, 1))]
 }
 
 func tlsOf(p *policy.Queue) sched.TLS {
@@ -74,7 +79,7 @@ func (s *sim) connect(a *sched.Connect) {
 	}
 	c := &s.conn[h]
 	*c = conn{id: a.Conn, gen: c.gen + 1, domain: s.domainOf[a.Domain], opened: *a}
-	c.counted = s.counts.open(s.resolver, a, s.laneOf(lane{s.bindings.at[a.Binding], c.domain}))
+	c.counted = s.counts.open(s.resolver, a, s.laneOf(lane{s.bindings.number(a.Binding), c.domain}))
 	s.conns[a.Conn] = h
 	s.result.Connections++
 	s.result.PeakConnections = max(s.result.PeakConnections, len(s.conns))
@@ -119,7 +124,7 @@ func (s *sim) deliver(a *sched.Deliver) {
 // moves counts a connection where the mail counts that it goes on with.
 func (s *sim) moves(c *conn, domain uint32) {
 	s.counts.closed(c.counted)
-	lane := s.laneOf(lane{s.bindings.at[c.opened.Binding], domain})
+	lane := s.laneOf(lane{s.bindings.number(c.opened.Binding), domain})
 	c.domain, c.opened.Domain, c.opened.Policy = domain, s.Load.Domains[domain].Name, lane.policy
 	c.counted = s.counts.open(s.resolver, &c.opened, lane)
 }

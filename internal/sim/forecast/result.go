@@ -22,15 +22,17 @@ type Result struct {
 	Connections     int     `json:"connections"`
 	PeakConnections int     `json:"peak_connections"`
 	Moved           int     `json:"messages_of_unknown_bindings,omitempty"`
-	PerSecond       float64 `json:"recipients_per_second"`
-	BusiestMinute   int     `json:"busiest_minute"` // recipients delivered in it
-	Median          float64 `json:"delay_median_seconds"`
-	P99             float64 `json:"delay_p99_seconds"`
-	Longest         float64 `json:"delay_longest_seconds"`
-	Waited          float64 `json:"queue_seconds_waited"` // of all queues that wanted a connection
-	Limits          []Limit `json:"limits"`
-	Other           []Cause `json:"other_causes"`
-	Events          int     `json:"events"`
+	// Rollups is nil when the configuration says nothing of rollups for any of the mail.
+	Rollups       *Rollups `json:"rollups,omitempty"`
+	PerSecond     float64  `json:"recipients_per_second"`
+	BusiestMinute int      `json:"busiest_minute"` // recipients delivered in it
+	Median        float64  `json:"delay_median_seconds"`
+	P99           float64  `json:"delay_p99_seconds"`
+	Longest       float64  `json:"delay_longest_seconds"`
+	Waited        float64  `json:"queue_seconds_waited"` // of all queues that wanted a connection
+	Limits        []Limit  `json:"limits"`
+	Other         []Cause  `json:"other_causes"`
+	Events        int      `json:"events"`
 }
 
 // Limit is one value of the configuration with all the counters that it made.
@@ -140,6 +142,9 @@ func (s *sim) finish() *Result {
 		s.more = s.messages.next(&s.coming)
 	}
 	r.Moved = s.bindings.moved
+	if s.asked {
+		r.Rollups = &Rollups{Domains: len(s.rolled), Names: len(s.under)}
+	}
 	if r.Finished > 0 {
 		r.PerSecond = float64(r.Delivered) / r.Finished
 	}

@@ -63,7 +63,10 @@ type sim struct {
 	freeQ     []uint32
 	lanes     map[lane]*laneInfo
 	domainOf  map[string]uint32
-	recorded  uint64 // highest number that accounting has not been told to have written
+	rolled    map[uint32]bool // domains under a rollup
+	under     map[string]bool // the rollups that have domains
+	asked     bool            // the configuration has a say on rollups
+	recorded  uint64          // highest number that accounting has not been told to have written
 	stored    uint64
 	writing   bool
 
@@ -76,12 +79,6 @@ type sim struct {
 }
 
 type lane struct{ binding, domain uint32 }
-
-// laneInfo is what all mail of a binding for a domain has in common.
-type laneInfo struct {
-	policy  *policy.Queue
-	counted []int32
-}
 
 // question is one that has not been answered: where mail may go, or which binding may
 // take it over.
@@ -128,6 +125,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		Options: o, resolver: config.NewResolver(o.Snapshot), now: begin, wakeAt: never,
 		messages: o.Load.messages(), conns: map[sched.ConnID]uint32{}, conn: make([]conn, 1),
 		lanes: map[lane]*laneInfo{}, domainOf: make(map[string]uint32, len(o.Load.Domains)),
+		rolled: map[uint32]bool{}, under: map[string]bool{},
 		history: newHistory(), counts: newCounts(),
 	}
 	for i := range o.Load.Domains {
@@ -250,17 +248,8 @@ func (s *sim) submit() {
 	n := max(int(x.Recipients), 1)
 	s.step(sched.Submitted{
 		Message: id, Tenant: s.Load.Tenants[x.Tenant], Job: s.Load.Jobs[x.Job], Received: s.now, Envelope: noEnvelope,
-		Parts: []sched.SubmittedPart{{Binding: s.bindings.names[b], Domain: domain, Policy: p.policy, Recipients: s.upto(n), Due: s.now}},
+		Parts: []sched.SubmittedPart{{Binding: s.bindings.names[b], Domain: domain, Policy: p.own, Recipients: s.upto(n), Due: s.now}},
 	})
-}
-
-func (s *sim) laneOf(k lane) *laneInfo {
-	p := s.lanes[k]
-	if p == nil {
-		p = &laneInfo{policy: s.resolver.Queue(s.bindings.names[k.binding], s.Load.Domains[k.domain].Name)}
-		s.lanes[k] = p
-	}
-	return p
 }
 
 var noEnvelope = &mail.Envelope{}
