@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -49,8 +50,16 @@ type Backend interface {
 	Plan(policy.ShownScope) (Plan, error)
 	// Operate carries out a verb on the queues that match; empty names match all.
 	Operate(Operation) (Operated, error)
+	// Suppressed lists at most n entries that were added to the suppression list, after one
+	// of them ("" begins).
+	Suppressed(after string, n int) SuppressedPage
+	// Suppress changes the suppression list, or looks something up in it.
+	Suppress(Suppression) (SuppressionDone, error)
 	// Suspensions lists the orders to deliver nothing that stand.
 	Suspensions() []Suspension
+	// Trace calls each with what is said on connections until it returns an error, the
+	// context ends or the server stops.
+	Trace(ctx context.Context, f TraceFilter, each func(TraceLine) error) error
 }
 
 // Status is the server at a glance.

@@ -21,6 +21,7 @@ type conn struct {
 	ctx    context.Context // ends the dial
 	cancel context.CancelFunc
 
+	trace     traced
 	client    *smtp.Client
 	local     netip.Addr
 	remote    netip.AddrPort
@@ -45,8 +46,19 @@ type ending struct {
 	quit  bool // the session is in order: QUIT
 }
 
+func (e *ending) String() string {
+	switch {
+	case e.reply.IsZero():
+		return e.class.String()
+	case e.reply.Stage == mail.StageNone:
+		return e.class.String() + ": " + e.reply.String()
+	}
+	return e.class.String() + ": " + e.reply.Stage.String() + ": " + e.reply.String()
+}
+
 func newConn(a *Agent, action sched.Connect) *conn {
 	c := &conn{agent: a, action: action}
+	c.trace = traced{tracer: a.cfg.Tracer, action: &c.action}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -60,12 +72,14 @@ func (c *conn) run() {
 	} else {
 		c.emit(sched.ConnectFailed{Conn: c.action.Conn, Class: end.class, Reply: end.reply})
 	}
+	c.trace.note("ends: %s", end)
 	// What was not begun goes back before the wait for the receiver, and from here on at
 	// once: another connection may take it meanwhile.
 	c.returnParts()
 	if c.client != nil {
 		c.client.Close(end.quit)
 	}
+	c.trace.note("the receiver has let go")
 	c.agent.forget(c.action.Conn)
 	c.emit(sched.Closed{Conn: c.action.Conn, Class: end.class, Reply: end.reply})
 }

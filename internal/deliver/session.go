@@ -21,6 +21,7 @@ func (c *conn) open() *ending {
 			return end
 		}
 	}
+	c.trace.note("connects to %s [%s]:%d", c.action.Host, c.action.Address, c.action.Port)
 	socket, err := c.agent.cfg.Dial(c.ctx, &c.action)
 	if err != nil {
 		class, reply := dialFailure(err, &c.action)
@@ -31,9 +32,11 @@ func (c *conn) open() *ending {
 	}
 	c.local = addrPort(socket.LocalAddr()).Addr()
 	c.remote = netip.AddrPortFrom(c.action.Address, c.action.Port)
+	c.trace.note("connected from %s", c.local)
 	if !c.begin(smtp.NewClient(socket, timeouts(s))) {
 		return &ending{class: sched.ConnectAborted}
 	}
+	c.client.Observe(&c.trace)
 	c.client.SetTrust(c.proves)
 	rep, err := c.client.Greeting()
 	if end := c.opening(rep, err); end != nil {

@@ -87,10 +87,12 @@ type Client struct {
 	habits  Habits
 	used    Feature // what this session has made use of
 	accused Feature // what it has found broken
+	cleared Feature // what was held against them is not any more
 	culprit Feature // what it ended by
 	blamed  bool    // its end has been looked at
 
-	trust trust
+	observer Observer // may be nil
+	trust    trust
 
 	mu      sync.Mutex // guards what follows, and the order of deadlines
 	aborted bool
@@ -175,6 +177,7 @@ func (c *Client) next(stage mail.Stage, timeout time.Duration) (int, *SessionErr
 
 // spoke takes note of a reply that was read.
 func (c *Client) spoke(stage mail.Stage, code int) (int, *SessionError) {
+	c.observeReply(stage)
 	if code == 421 {
 		c.over = &SessionError{Kind: EndSaid, Reply: c.rr.Reply(stage)}
 		return 0, c.over

@@ -87,13 +87,16 @@ func (c *Client) quit(limit time.Duration) bool {
 	c.put("QUIT\r\n")
 	deadline := time.Now().Add(max(limit, 0))
 	_ = c.raw.SetDeadline(deadline)
+	c.observeFlight(c.out)
 	_, err := c.conn.Write(c.out.b[:c.out.n])
 	c.drop()
 	if err != nil {
 		return false
 	}
 	c.wait = -1
-	_, err = c.rr.Next()
+	if _, err = c.rr.Next(); err == nil {
+		c.observeReply(mail.StageQuit)
+	}
 	// Silence until the deadline has used up the time there is: no linger on top of it.
 	return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -101,6 +101,8 @@ func (c *Client) putWhole(tx *Transaction) *SessionError {
 		}
 	}
 	c.offer(tx)
+	// The receiver may have all of the content, and answer it, before the rest of this fails.
+	c.owed = true
 	return c.flush(mail.StageBody, c.t.DataBlock)
 }
 
@@ -180,7 +182,11 @@ func (c *Client) putBlocks(b []byte) *SessionError {
 		}
 		o := c.buffer()
 		n := copy(o.b[o.n:], b)
+		if o.contentEnd == 0 {
+			o.content = o.n
+		}
 		o.n += n
+		o.contentEnd = o.n
 		b = b[n:]
 	}
 	return nil

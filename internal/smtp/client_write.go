@@ -17,6 +17,10 @@ const clientBlock = 32 << 10
 // something is in it, so that idle connections cost little.
 type clientBuffer struct {
 	n int
+	// Where content is, and where a piece of a login: neither is shown to everybody.
+	content, contentEnd int
+	secret, secretEnd   int
+
 	b [clientBlock]byte
 }
 
@@ -25,7 +29,7 @@ var clientBuffers = sync.Pool{New: func() any { return new(clientBuffer) }}
 func (c *Client) buffer() *clientBuffer {
 	if c.out == nil {
 		c.out = clientBuffers.Get().(*clientBuffer)
-		c.out.n = 0
+		c.out.n, c.out.content, c.out.contentEnd, c.out.secret, c.out.secretEnd = 0, 0, 0, 0, 0
 	}
 	return c.out
 }
@@ -57,6 +61,7 @@ func (c *Client) flush(stage mail.Stage, timeout time.Duration) *SessionError {
 	}
 	err := c.arm(armWrite, timeout)
 	if err == nil {
+		c.observeFlight(c.out)
 		_, err = c.conn.Write(c.out.b[:c.out.n])
 	}
 	c.drop()
@@ -66,7 +71,7 @@ func (c *Client) flush(stage mail.Stage, timeout time.Duration) *SessionError {
 		return nil
 	case !c.owed:
 		return c.farewell(stage, err)
-	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errAborted):
+	case errors.Is(err, errAborted), errors.Is(err, os.ErrDeadlineExceeded) && stage == mail.StageBody:
 		return c.fail(stage, sending(stage), err)
 	}
 	c.deaf = err
