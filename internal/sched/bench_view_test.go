@@ -23,9 +23,9 @@ func crowdTimed(queues, parts int, park bool, each func(took time.Duration)) *Ma
 	var buf []Action
 	now := sec
 	step := func(ev Event) []Action {
-		start := time.Now()
+		start := threadTime()
 		m.Step(now, ev)
-		each(time.Since(start))
+		each(threadTime() - start)
 		buf = m.Drain(buf)
 		return append([]Action(nil), buf...)
 	}

@@ -63,6 +63,32 @@ func TestWhoHoldsNothingAnyMoreMayUseTheReserve(t *testing.T) {
 	}
 }
 
+// When a limit has let nobody pass in the last minute, how long a connection is held there
+// tells when the next one's turn comes.
+func TestEstimateByHowLongConnectionsAreHeld(t *testing.T) {
+	r := newRig(t)
+	p := testPolicy(bd(8), server(1, 0))
+	r.submit(p, "one.test", 1)
+	c := find[Connect](r.resolve("one.test"))[0]
+	r.step(Connected{Conn: c.Conn})
+	d := find[Deliver](r.step(Wants{c.Conn, 1}))[0]
+	r.submit(p, "two.test", 1)
+	r.resolve("two.test")
+	r.submit(p, "three.test", 1)
+	r.resolve("three.test")
+	r.wait(10 * time.Minute)
+	if x, _ := r.Explain(r.now, "two.test/default"); x.Estimate != nil {
+		t.Errorf("nothing is known of this limit yet: %+v", x.Estimate)
+	}
+	r.step(Attempted{Conn: c.Conn, Part: d.Part, Outcomes: outcome(d, mail.ClassDelivered)})
+	r.step(Closed{Conn: c.Conn})
+	r.wait(3 * time.Minute) // two.test has it now
+	x, _ := r.Explain(r.now, "three.test/default")
+	if x.Estimate == nil || x.Estimate.Seconds != 600 {
+		t.Errorf("%+v, want the ten minutes for which the first one was held", x.Estimate)
+	}
+}
+
 // When messages begin to take longer, the rates keep more connections busy. All queues under
 // them hear of it, not only the one whose message it was.
 func TestSlowerMessagesWakeOtherTenants(t *testing.T) {
