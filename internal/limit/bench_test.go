@@ -134,9 +134,9 @@ func BenchmarkEngine(b *testing.B) {
 // BenchmarkEventTime measures single events in processor time: turns of a world of a million
 // queues, and of 100,000 who wait on two limits that cross.
 func BenchmarkEventTime(b *testing.B) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	report := func(b *testing.B, n int, event func()) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		took := make([]time.Duration, n)
 		for i := range took {
 			start := threadTime()
