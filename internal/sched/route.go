@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-mta/sluice/internal/limit"
 	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
 )
 
 // laneRoute is where the mail of a lane may go.
@@ -42,6 +43,7 @@ type routeHost struct {
 	host       uint32
 	preference int
 	tls        TLS
+	protocol   policy.Protocol
 	dane       *dane  // for TLSDANE
 	tlsWhy     string // what asks for it
 	from, to   int    // in addrs
@@ -174,7 +176,7 @@ func (m *Machine) sameHosts(r *laneRoute, hosts []RouteHost) bool {
 			return false
 		}
 		rh := &r.hosts[k]
-		if rh.preference != x.Preference || rh.tls != x.TLS || !rh.dane.same(daneOf(x)) || rh.tlsWhy != x.TLSWhy || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
+		if rh.preference != x.Preference || rh.tls != x.TLS || rh.protocol != x.Protocol || !rh.dane.same(daneOf(x)) || rh.tlsWhy != x.TLSWhy || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
 			return false
 		}
 		for _, a := range r.addrs[rh.from:rh.to] {
@@ -234,7 +236,7 @@ func (m *Machine) setRoute(l *lane, hosts []RouteHost) {
 	for i := range hosts {
 		x := &hosts[i]
 		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
-		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(r.addrs)}
+		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, protocol: x.Protocol, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(r.addrs)}
 		m.useHost(rh.host, 1)
 		m.hosts.at(rh.host).port = x.Port
 		if hs := m.hosts.at(rh.host); x.Policy != nil && r.asked >= hs.generation {
