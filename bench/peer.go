@@ -33,6 +33,8 @@ type postfix struct {
 	tuned bool
 	// defers: mail is held back by defer_transports, not by the HOLD action.
 	defers bool
+	// single: one connection to the destination, which it uses again and again.
+	single bool
 }
 
 func (p *postfix) name() string {
@@ -41,6 +43,8 @@ func (p *postfix) name() string {
 		return "postfix, tuned"
 	case p.defers:
 		return "postfix, defer_transports"
+	case p.single:
+		return "postfix, one connection"
 	}
 	return "postfix"
 }
@@ -49,6 +53,9 @@ func (p *postfix) start(dir string, hold bool) error {
 	variant, mode := "default", "deliver"
 	if p.tuned {
 		variant = "tuned"
+	}
+	if p.single {
+		variant = "single"
 	}
 	switch {
 	case hold && p.defers:

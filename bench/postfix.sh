@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: postfix.sh DIR LISTEN SINK default|tuned deliver|hold|defer
+# usage: postfix.sh DIR LISTEN SINK default|tuned|single deliver|hold|defer
 # Sets up and starts Postfix from the unpacked Debian package, inside the bench's mount
 # namespace: queue and configuration in DIR, mail taken on port LISTEN of 127.0.0.1 and
 # relayed to port SINK. With "hold" everything stays in the queue, unread by the queue
@@ -54,6 +54,17 @@ qmgr_message_active_limit = 100000
 qmgr_message_recipient_limit = 100000
 initial_destination_concurrency = 100
 default_destination_concurrency_limit = 100
+smtp_connection_cache_destinations = [127.0.0.1]:$sink
+smtp_connection_reuse_time_limit = 300s
+smtpd_peername_lookup = no
+CF
+  fi
+  if [ "$variant" = single ]; then
+    cat <<CF
+in_flow_delay = 0
+max_use = 100000
+initial_destination_concurrency = 1
+default_destination_concurrency_limit = 1
 smtp_connection_cache_destinations = [127.0.0.1]:$sink
 smtp_connection_reuse_time_limit = 300s
 smtpd_peername_lookup = no

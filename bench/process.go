@@ -15,9 +15,9 @@ import (
 const clockTick = 100.0
 
 // peerCPU is the CPU time in seconds, user and system, of all processes of the namespace
-// but this one and those excluded, with their children that have ended.
+// but this one, its shell and those excluded, with their children that have ended.
 func peerCPU(exclude ...int) float64 {
-	skip := map[int]bool{1: true}
+	skip := map[int]bool{1: true, os.Getpid(): true}
 	for _, pid := range exclude {
 		skip[pid] = true
 	}

@@ -14,6 +14,8 @@ import (
 type sample struct {
 	rate float64 // messages a second
 	cpu  float64 // seconds of CPU a message, of all processes of the peer
+	// conns is how many connections the receiver has seen, where they are counted.
+	conns int
 }
 
 // relay measures from the first connection to the last message at the receiver.

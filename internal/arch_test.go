@@ -22,12 +22,13 @@ const module = "github.com/sluice-mta/sluice/"
 // does not exist.
 var arrows = map[string][]string{
 	"mail":     {},
+	"handles":  {},
 	"policy":   {"mail"},
-	"limit":    {"mail"},
+	"limit":    {"mail", "handles"},
 	"route":    {"mail", "policy"},
 	"classify": {"mail"},
 	"adapt":    {"mail"},
-	"sched":    {"mail", "policy", "limit", "route", "classify", "adapt"},
+	"sched":    {"mail", "policy", "limit", "route", "classify", "adapt", "handles"},
 
 	"vfs":     {},
 	"metrics": {},
@@ -46,7 +47,9 @@ var arrows = map[string][]string{
 	"inject/smtpin":   {"mail", "policy", "route", "sched", "spool", "sign", "smtp", "inject", "metrics"},
 	"deliver":         {"mail", "policy", "sched", "classify", "smtp", "metrics"},
 	"bounce":          {"mail", "policy", "sched", "classify"},
+	"suppress":        {"mail", "policy"},
 	"account":         {"mail", "policy", "sched", "classify", "vfs", "metrics"},
+	"report":          {"mail", "sched", "classify", "account"},
 	"config":          {"mail", "policy", "classify", "vfs"},
 	"admin":           {"mail", "policy", "limit", "sched", "spool", "metrics"},
 	"admin/client":    {"admin", "policy", "sched"},
@@ -58,7 +61,7 @@ var arrows = map[string][]string{
 }
 
 // core names the exact core: deterministic, nothing of the outside in it.
-var core = []string{"mail", "policy", "limit", "route", "classify", "adapt", "sched"}
+var core = []string{"mail", "handles", "policy", "limit", "route", "classify", "adapt", "sched"}
 
 // outside may not be imported by the core. net/netip is a value type and allowed.
 func outside(path string) bool {

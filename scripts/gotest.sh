@@ -20,7 +20,7 @@ case $group in
     mapfile -t packages < <(go list "$@" | grep -v '/internal$')
     set -- "${packages[@]}"
     ;;
-  unit) export SLUICE_WORLDS=${SLUICE_WORLDS:-1m} ;; # random worlds by new seeds
+  unit) export SLUICE_WORLDS=${SLUICE_WORLDS:-1m} ;; # random worlds, from the first seed on
   blackbox) args+=(-count=1 -v) ;;
   soak)
     export SLUICE_SOAK=1

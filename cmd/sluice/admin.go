@@ -15,7 +15,7 @@ import (
 // Commands that talk to a running server.
 
 func init() {
-	commands = append(commands, reloadCommand, statusCommand, explainCommand, queueCommand, bindingCommand, domainCommand, digCommand)
+	commands = append(commands, reloadCommand, statusCommand, explainCommand, queueCommand, suppressionCommand, bindingCommand, domainCommand, digCommand)
 	evalRunning = askRunning
 }
 

@@ -102,6 +102,11 @@ func printDomain(w io.Writer, d *admin.Domain) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	for _, h := range d.Hosts {
+		if h.Broken != "" {
+			fmt.Fprintf(w, "  host %s: %s\n", printable(h.Host), printable(h.Broken))
+		}
+	}
 	for _, q := range d.Queues {
 		fmt.Fprintf(t, "  %s\tqueued %d\tready %d\tconnections %d\t%s\n", printable(q.Queue), q.Queued, q.Ready, q.Conns, printable(queueState(&q)))
 	}

@@ -15,11 +15,14 @@ const header = "type,timeLogged,timeQueued,orig,rcpt,orcpt,dsnAction,dsnStatus,d
 	"srcType,srcMta,dlvType,dlvSourceIp,dlvDestinationIp,dlvEsmtpAvailable,dlvSize,vmta,jobId,envId,queue,vmtaPool\n"
 
 // letters are the values of the column type.
-var letters = [...]byte{sched.RecordReceived: 'r', sched.RecordDelivered: 'd', sched.RecordDeferred: 't', sched.RecordBounced: 'b'}
+var letters = [...]string{
+	sched.RecordReceived: "r", sched.RecordDelivered: "d", sched.RecordDeferred: "t", sched.RecordBounced: "b",
+	sched.RecordRemoteBounce: "rb", sched.RecordRemoteStatus: "rs", sched.RecordFeedback: "f",
+}
 
 // AppendCSV appends the row of a record, its line end included.
 func AppendCSV(b []byte, r *Record) []byte {
-	b = append(b, letters[r.Kind], ',')
+	b = append(append(b, letters[r.Kind]...), ',')
 	b = appendTime(b, r.Logged)
 	b = append(b, ',')
 	b = appendTime(b, r.Queued)

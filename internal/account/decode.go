@@ -304,11 +304,10 @@ func (r *Record) column(name, f string) bool {
 	return ok
 }
 
-// kindOf reads a type by its letter or its word. Foreign letters (rb, f) are no record
-// of ours.
+// kindOf reads a type by its letters or its word.
 func kindOf(s string) (sched.RecordKind, bool) {
-	for k := sched.RecordReceived; k <= sched.RecordBounced; k++ {
-		if s == k.String() || len(s) == 1 && s[0] == letters[k] {
+	for k := sched.RecordReceived; k <= sched.RecordFeedback; k++ {
+		if s == k.String() || s == letters[k] {
 			return k, true
 		}
 	}
@@ -399,6 +398,13 @@ type object struct {
 	Login      string   `json:"login"`
 	Listener   string   `json:"listener"`
 	Size       int64    `json:"size"`
+	Form       string   `json:"form"`
+	Verified   bool     `json:"verified"`
+	Feedback   string   `json:"feedback"`
+	UserAgent  string   `json:"user_agent"`
+	SourceIP   string   `json:"source_ip"`
+	MessageID  string   `json:"message_id"`
+	From       string   `json:"from"`
 }
 
 func (d *Decoder) fromJSON(line []byte, r *Record) error {
@@ -411,6 +417,10 @@ func (d *Decoder) fromJSON(line []byte, r *Record) error {
 		Binding: o.Binding, Group: o.Group, Domain: o.Domain, Attempts: o.Attempts, Action: o.Action, Status: o.Status,
 		Diag: o.Diag, Category: o.Category, Bounce: o.Bounce, Cause: o.Cause, Reach: o.Reach, Rule: o.Rule, Stage: o.Stage, Host: o.Host, RemotePort: o.RemotePort, TLS: o.TLS,
 		Extensions: append(r.Extensions[:0], o.Extensions...), Protocol: o.Protocol, Helo: o.Helo, Login: o.Login, Listener: o.Listener, Size: o.Size,
+	}
+	r.Report = Reported{
+		Form: o.Form, Verified: o.Verified, Feedback: o.Feedback, UserAgent: o.UserAgent, SourceIP: o.SourceIP,
+		MessageID: o.MessageID, From: o.From,
 	}
 	var known bool
 	if r.Kind, known = kindOf(o.Type); !known {

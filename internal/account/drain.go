@@ -115,6 +115,10 @@ func (w *Writer) flush() error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	for _, q := range w.asked {
+		q.done <- nil
+	}
+	w.asked = w.asked[:0]
 	if w.upto > w.told {
 		w.told = w.upto
 		if w.conf.Recorded != nil {
@@ -129,6 +133,9 @@ func (w *Writer) take() bool {
 	if w.at < len(w.batch) {
 		return true
 	}
+	if w.takeExtra() {
+		return true
+	}
 	clear(w.batch) // lets go of envelopes
 	w.at = 0
 	w.mu.Lock()
@@ -141,6 +148,7 @@ func (w *Writer) take() bool {
 // encode turns accounts into bytes until a batch is large enough to be written.
 func (w *Writer) encode() {
 	now := w.conf.Now().UnixNano()
+	w.encodeExtra(now)
 	for w.at < len(w.batch) {
 		a := &w.batch[w.at]
 		w.at++

@@ -58,6 +58,17 @@ func AppendJSON(b []byte, r *Record) []byte {
 	b = jsonText(b, "login", r.Login)
 	b = jsonText(b, "listener", r.Listener)
 	b = jsonNumber(b, "size", r.Size)
+	if p := &r.Report; *p != (Reported{}) {
+		b = jsonText(b, "form", p.Form)
+		if p.Verified {
+			b = append(jsonName(b, "verified"), "true"...)
+		}
+		b = jsonText(b, "feedback", p.Feedback)
+		b = jsonText(b, "user_agent", p.UserAgent)
+		b = jsonText(b, "source_ip", p.SourceIP)
+		b = jsonText(b, "message_id", p.MessageID)
+		b = jsonText(b, "from", p.From)
+	}
 	return append(b, '}', '\n')
 }
 

@@ -54,6 +54,19 @@ type Record struct {
 	Job      string
 	EnvID    string
 	Attempts int // so far, this one included
+
+	Report Reported // of what a receiver reported later
+}
+
+// Reported is what only records of reports from outside have.
+type Reported struct {
+	Form      string // in which it came: rfc3464, arf, ...
+	Verified  bool   // it showed a tag of this server's
+	Feedback  string // kind of a feedback: abuse, ...
+	UserAgent string // that made it
+	SourceIP  string // from which the reporter got the message
+	MessageID string // of the message that it is about
+	From      string // likewise
 }
 
 // actions are the values of dsnAction. Mail handed on over SMTP is relayed: what the

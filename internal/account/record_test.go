@@ -211,7 +211,7 @@ func FuzzDecoder(f *testing.F) {
 func TestDecoderReadsOtherPrograms(t *testing.T) {
 	in := "type,timeLogged,timeImprinted,rcpt,dsnAction,dsnDiag,vmta,queue,bounceCat\r\n" +
 		"d,2026-01-02 03:04:05-0500,,u@gmail.com,relayed,\"smtp;250 2.0.0 OK \\ a\",vmta1,gmail.com/vmta1,\r\n" +
-		"rb,2026-01-02 03:04:05-0500,,u@gmail.com,failed,x,vmta1,gmail.com/vmta1,other\r\n" +
+		"xx,2026-01-02 03:04:05-0500,,u@gmail.com,failed,x,vmta1,gmail.com/vmta1,other\r\n" +
 		"\r\n" +
 		"b,1767323045,,\"u\"\"@gmail.com\",failed,x,vmta1,gmail.com/vmta1,bad-mailbox"
 	d := NewDecoder(strings.NewReader(in))

@@ -68,6 +68,8 @@ type Writer struct {
 	rotate  bool
 	reopen  bool
 
+	extra   []request     // records from elsewhere than the scheduler
+	asked   []request     // encoded, not yet written; the goroutine's
 	wake    chan struct{} // capacity 1: there is something to do
 	closing chan struct{} // closed by Close
 

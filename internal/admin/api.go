@@ -36,6 +36,8 @@ func Handler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/plan", a.plan)
 	mux.HandleFunc("POST /v1/queues", a.operate)
 	mux.HandleFunc("GET /v1/suspensions", a.suspensions)
+	mux.HandleFunc("GET /v1/suppression", a.suppressed)
+	mux.HandleFunc("POST /v1/suppression", a.suppress)
 	mux.HandleFunc("GET /v1/trace", a.trace)
 	return guard(mux)
 }

@@ -50,6 +50,11 @@ type Backend interface {
 	Plan(policy.ShownScope) (Plan, error)
 	// Operate carries out a verb on the queues that match; empty names match all.
 	Operate(Operation) (Operated, error)
+	// Suppressed lists at most n entries that were added to the suppression list, after one
+	// of them ("" begins).
+	Suppressed(after string, n int) SuppressedPage
+	// Suppress changes the suppression list, or looks something up in it.
+	Suppress(Suppression) (SuppressionDone, error)
 	// Suspensions lists the orders to deliver nothing that stand.
 	Suspensions() []Suspension
 	// Trace calls each with what is said on connections until it returns an error, the

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-mta/sluice/internal/classify"
 	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/smtp"
 )
@@ -40,9 +41,15 @@ type Config struct {
 	// Secured is told how the encryption of each connection went that was to be encrypted; nil:
 	// nobody is. Called from the connections' goroutines.
 	Secured func(TLSResult)
+	// Observe reports whether the certificate of a domain's host is to be looked at though nothing
+	// is asked of it, and Secured told; nil: none is.
+	Observe func(domain, host string) bool
 	// OwnListener reports whether an address is one that this server listens on; nil: none
 	// is. Mail for it would come back to us.
 	OwnListener func(netip.AddrPort) bool
+	// Outgoing gives what MAIL says of a message for one of its recipients: another return
+	// path, another ENVID. It must not change env, and returns it when nothing is different. Nil: nothing ever is.
+	Outgoing func(env *mail.Envelope, recipients []int, s *policy.Session) *mail.Envelope
 	// Now is the wall clock, for the times of attempts; nil: time.Now.
 	Now func() time.Time
 	// AnyAddress leaves prohibited_hosts and OwnListener to Dial: a sandbox, whose Dial

@@ -34,6 +34,9 @@ func (c *conn) load(part sched.Deliver) *delivery {
 	}
 	d.part, d.msg, d.started = part, msg, started
 	d.tx.Envelope, d.tx.Recipients, d.tx.Content = msg.Envelope(), part.Recipients, contentFor(msg, part.Recipients)
+	if out := c.agent.cfg.Outgoing; out != nil {
+		d.tx.Envelope = out(d.tx.Envelope, part.Recipients, c.action.Policy.Session)
+	}
 	d.tx.Next = c.follow
 	if len(part.Recipients) > 0 {
 		c.trace.domain = d.tx.Envelope.Recipients[part.Recipients[0]].Domain
@@ -79,7 +82,7 @@ func (c *conn) attempt(part sched.Deliver) (end *ending) {
 			c.emit(sched.Attempted{
 				Conn: c.action.Conn, Part: d.part.Part,
 				Outcomes: c.outcomes(d.part, &d.tx, err),
-				Attempt:  c.describe(d.tx.Envelope, d.started),
+				Attempt:  c.describe(d.msg.Envelope(), d.started),
 			})
 		}
 		switch {

@@ -6,6 +6,7 @@
 //	             │                               │
 //	             │                    Deliver ─> transaction ─> Attempted, Wants 1
 //	             │                               │   ▲
+//	             │                    (the next envelope goes behind the content, if a part is there)
 //	             │                               └───┘ idle: woken by Deliver, Close, the receiver
 //	             └─> ConnectFailed               │
 //	                     └──────> Close, 421, loss: QUIT or end of stream, wait until the receiver lets go
@@ -19,5 +20,7 @@
 //	D3  Closed is reported when the receiver has let go, as far as can be seen
 //	D4  Attempted has an outcome for every recipient of the part
 //	D5  nothing is sent of a part that is Returned, unless the receiver had ended a used
-//	    connection before it answered MAIL
+//	    connection before it answered MAIL, or does not do what it offers and took nothing
+//	D6  content goes when the content before it has been answered: of the two parts that a
+//	    connection holds, one at most is in doubt when it is lost
 package deliver

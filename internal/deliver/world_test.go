@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
+	"github.com/sluice-mta/sluice/internal/smtp"
 )
 
 // ledger is a scheduler that only counts: what it handed out and what came back.
@@ -124,6 +125,7 @@ func TestEveryPartIsAnswered(t *testing.T) {
 		w.opened[env.ID] = testMessage{env: env, raw: []byte("hi\r\n.\r\n")}
 		w.config.Open = func(id mail.ID) (Message, error) { return sized{w.opened[id]}, nil }
 		w.agent = New(w.config)
+		w.agent.habits.note(place{w.action.Host, w.action.Address}, smtp.Habits{}, smtp.Habits{Proven: smtp.Feature(rng.IntN(8))}, time.Now())
 		w.agent.Start(w.action)
 		select {
 		case <-l.done:
@@ -176,8 +178,14 @@ func randomReceiver(t *testing.T, rng *rand.Rand) (addr netip.AddrPort, wait fun
 				continue
 			case line == ".":
 				data = false
-			case strings.HasPrefix(line, "EHLO") && rng.IntN(3) > 0:
-				reply = "250-hi\r\n250 PIPELINING"
+			case strings.HasPrefix(line, "EHLO"):
+				reply = [...]string{"250-hi\r\n250 PIPELINING", "250-hi\r\n250-PIPELINING\r\n250 CHUNKING", "250-hi\r\n250 CHUNKING", reply}[rng.IntN(4)]
+			case strings.HasPrefix(line, "BDAT ") && rng.IntN(10) > 0: // else it is no command
+				size, _, _ := strings.Cut(line[5:], " ")
+				n, _ := strconv.Atoi(size)
+				if _, err := io.CopyN(io.Discard, in, int64(n)); err != nil {
+					return
+				}
 			case line == "DATA":
 				reply = "354 go"
 			case line == "QUIT":

@@ -52,6 +52,12 @@ type Config struct {
 	// Unsigned is told why a message that was to be signed leaves without a signature.
 	// Called for every such message. May be nil.
 	Unsigned func(error)
+	// Report takes a message to an address for reports of a listener, and answers for it: the
+	// zero Reply when what it says is recorded. Nil: no address is for reports.
+	Report func(Incoming) mail.Reply
+	// Suppressed reports whether an address, with a canonical domain, is on the suppression
+	// list. Nil: none is.
+	Suppressed func(mail.Address) bool
 	// Refused is told of every refusal, by a word (Reason). Nil: nobody is.
 	Refused func(reason string)
 }

@@ -65,7 +65,8 @@ type Message struct {
 	max      int64
 	err      error // of Write, sticky
 
-	signing *signing // nil: nothing is to be signed
+	signing  *signing  // nil: nothing is to be signed
+	incoming *incoming // nil: no recipient is for reports
 }
 
 // Begin begins a message. It is refused for want of room, of the login's rate, or
@@ -100,14 +101,17 @@ func (m *Message) ID() mail.ID { return m.env.ID }
 // same local part and domain, is taken and not added: it gets the message once, on the
 // terms of the first. A postmaster without domain is the configured one.
 func (m *Message) AddRecipient(a mail.Address, notify mail.Notify, orcpt string) mail.Reply {
-	if !m.origin.MayRelay() {
-		return m.in.Refuse(replyRelay)
-	}
-	if a.Domain == "" {
+	relays := m.origin.MayRelay()
+	if a.Domain == "" && relays {
 		a = m.postmaster()
 	}
 	domain, err := mail.CanonicalDomain(a.Domain)
-	if err != nil {
+	switch {
+	case err == nil && m.reports(a, domain):
+		return mail.Reply{}
+	case !relays:
+		return m.in.Refuse(replyRelay)
+	case err != nil:
 		return m.in.Refuse(replyDomain)
 	}
 	if m.known(mail.Address{Local: a.Local, Domain: domain}) {
@@ -117,6 +121,10 @@ func (m *Message) AddRecipient(a mail.Address, notify mail.Notify, orcpt string)
 		return m.in.Refuse(replyTooMany)
 	}
 	m.env.Recipients = append(m.env.Recipients, mail.Recipient{Address: a, Domain: domain, Notify: notify, ORcpt: orcpt})
+	if m.in.cfg.Suppressed != nil {
+		last := &m.env.Recipients[len(m.env.Recipients)-1]
+		last.Suppressed = m.in.cfg.Suppressed(mail.Address{Local: a.Local, Domain: domain})
+	}
 	return mail.Reply{}
 }
 
@@ -152,6 +160,12 @@ func (m *Message) Write(p []byte) (int, error) {
 	if m.received += int64(len(p)); m.max > 0 && m.received > m.max {
 		m.err = ErrTooBig
 		return 0, m.err
+	}
+	if m.incoming != nil {
+		m.incoming.gather(p)
+	}
+	if len(m.env.Recipients) == 0 { // reports alone: nothing is to be kept
+		return len(p), nil
 	}
 	if m.draft == nil {
 		m.create()
@@ -244,13 +258,27 @@ func (m *Message) Accept() mail.Reply {
 		return m.in.Refuse(r)
 	}
 	m.in.accepted.Add(1)
-	m.in.cfg.Submitter.Submit(m.env)
+	if len(m.env.Recipients) > 0 {
+		m.in.cfg.Submitter.Submit(m.env)
+	}
 	return r
 }
 
 func (m *Message) accept() mail.Reply {
-	if len(m.env.Recipients) == 0 {
+	if len(m.env.Recipients) == 0 && m.incoming == nil {
 		return replyNoRcpt
+	}
+	if m.incoming != nil && m.err == nil {
+		// Before the message is kept: what is refused now comes again as a whole.
+		if r := m.acceptReport(); r.Code != 0 {
+			return r
+		}
+	}
+	if len(m.env.Recipients) == 0 {
+		if m.err != nil {
+			return replyFor(m.err)
+		}
+		return mail.Reply{Code: 250, Enhanced: "2.0.0", Text: "Ok: report " + m.env.ID.String() + " taken"}
 	}
 	if m.draft == nil && m.err == nil {
 		m.create()

@@ -91,7 +91,7 @@ func (e *Engine) Counter(k Key, limit, reserve int) (id CounterID, fresh bool) {
 		id = CounterID(e.counters.alloc())
 		c := e.counters.at(uint32(id))
 		*c = counter{limit: clamp(limit), head: e.names.takeHead(h), tail: e.names.takeTail(t), rank: k.rank(), live: true}
-		e.index.insert(hashPair(c.head, c.tail), uint32(id))
+		e.index.Insert(hashPair(c.head, c.tail), uint32(id))
 		e.setReserve(c, reserve)
 	}
 	e.at(id).refs++
@@ -110,7 +110,8 @@ func clamp(n int) int32 { return int32(min(max(n, 0), math.MaxInt32/2)) }
 
 func hashPair(head, tail uint32) uint64 {
 	h := (uint64(head)<<32 | uint64(tail)) * 0x9e3779b97f4a7c15
-	return (h ^ h>>29) * 0xbf58476d1ce4e5b9 >> 8
+	h = (h ^ h>>29) * 0xbf58476d1ce4e5b9
+	return h ^ h>>32
 }
 
 // Lookup finds the counter of a key without a reference.
@@ -121,7 +122,7 @@ func (e *Engine) Lookup(k Key) (CounterID, bool) {
 	if head == 0 || !known {
 		return 0, false
 	}
-	id := e.index.find(hashPair(head, tail), func(h uint32) bool {
+	id := e.index.Find(hashPair(head, tail), func(h uint32) bool {
 		c := e.counters.at(h)
 		return c.head == head && c.tail == tail
 	})
@@ -196,7 +197,7 @@ func (e *Engine) collect(id CounterID) {
 		return
 	}
 	e.bury(c)
-	e.index.remove(uint32(id))
+	e.index.Remove(uint32(id))
 	e.names.drop(c.head, c.tail)
 	e.counters.release(uint32(id))
 }

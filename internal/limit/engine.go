@@ -1,5 +1,7 @@
 package limit
 
+import "github.com/sluice-mta/sluice/internal/handles"
+
 // Engine holds the counters and those who wait on them. The zero Engine is not
 // ready; use New. Not safe for concurrent use.
 type Engine struct {
@@ -8,7 +10,7 @@ type Engine struct {
 	counters slab[counter]
 	lines    slab[line]
 	names    names
-	index    index
+	index    handles.Index
 
 	waiters slab[waiter] // by WaiterID
 	tickets slab[ticket]
@@ -40,7 +42,7 @@ func New() *Engine {
 		idle: lazySlab[idleNode](),
 	}
 	e.names.init()
-	e.index.hash = func(h uint32) uint64 {
+	e.index.Hash = func(h uint32) uint64 {
 		c := e.counters.at(h)
 		return hashPair(c.head, c.tail)
 	}

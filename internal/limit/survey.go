@@ -44,3 +44,6 @@ func (e *Engine) bury(c *counter) {
 	}
 	e.spent = append(e.spent, Spent{option, n})
 }
+
+// Limit is the ceiling of a live counter.
+func (e *Engine) Limit(id CounterID) int { return int(e.at(id).limit) }

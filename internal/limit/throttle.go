@@ -141,13 +141,18 @@ func (e *Engine) spend(tolls []Toll) {
 	}
 }
 
-// admits is when the throttle may admit whoever is first in its line.
+// admits is when the throttle may admit whoever is first in its line. A claimant goes before
+// whoever was woken last and waits elsewhere for the token.
 func (e *Engine) admits(l *line, x *throttle) int64 {
 	t := e.tickets.at(e.first(x.id, l))
 	if e.keptFrom(x, t.waiter) {
 		return math.MaxInt64
 	}
-	return max(x.ready(int64(t.need)), x.hold)
+	ready := x.ready(int64(t.need))
+	if !e.hasClaim(t.waiter, x.id) {
+		ready = max(ready, x.hold)
+	}
+	return ready
 }
 
 // first is the ticket at the front of a throttle's line: claimants by age, then in fair order.

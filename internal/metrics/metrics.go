@@ -39,6 +39,7 @@ type Metrics struct {
 	sampler  sampler
 	outcomes [outcomes]*prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	reported *prometheus.CounterVec
 	times    times
 
 	totals [outcomes]atomic.Uint64
@@ -52,9 +53,9 @@ func New(read func() Sample) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), sampler: sampler{read: read},
 		binding: map[string]*[outcomes]prometheus.Counter{},
-		refused: counterVec(intakeRefused),
+		refused: counterVec(intakeRefused), reported: counterVec(reportsTaken),
 	}
-	own := []prometheus.Collector{m.refused, &m.times}
+	own := []prometheus.Collector{m.refused, m.reported, &m.times}
 	for i, x := range [outcomes]*metric{received, delivered, deferred, bounced} {
 		m.outcomes[i] = counterVec(x)
 		own = append(own, m.outcomes[i])
@@ -120,6 +121,15 @@ func (m *Metrics) Totals() (t [outcomes]uint64) {
 
 // Refused counts a refusal at intake. The reason is a word of the program's own.
 func (m *Metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
+
+// Reported counts a report from a receiver. The kind is a word of the program's own.
+func (m *Metrics) Reported(kind string, verified bool) {
+	yes := "no"
+	if verified {
+		yes = "yes"
+	}
+	m.reported.WithLabelValues(kind, yes).Inc()
+}
 
 // rises keeps sums over counters that come and go from falling: a scrape may miss one that
 // went while it looked.

@@ -65,6 +65,7 @@ func busy() *Metrics {
 		}
 	}
 	m.Refused("no_room")
+	m.Reported("feedback", true)
 	m.Held("step")(time.Microsecond, time.Millisecond)
 	return m
 }
@@ -169,6 +170,7 @@ func TestTogether(t *testing.T) {
 			for j := range 20 {
 				m.Accounted(Delivered, fmt.Sprint(i, j), 1)
 				m.Refused("no_room")
+				m.Reported("feedback", true)
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 				if w.Code != 200 {

@@ -92,6 +92,7 @@ var (
 	sessions        = gauge("sessions", "Inbound SMTP sessions that are open.")
 	intakeAccepted  = counter("intake_accepted_total", "Messages accepted.")
 	intakeRefused   = counter("intake_refused_total", "Sessions, commands and messages refused, by reason. Counted as it happens.", "reason")
+	reportsTaken    = counter("reports_taken_total", "Reports and complaints from receivers, by what they say: remote_bounce, remote_status, feedback, or unknown; verified is yes when they showed a tag of this server's. Counted as it happens.", "kind", "verified")
 	intakePressured = gauge("intake_closed", "1 when new mail is refused for the time being.")
 
 	dnsAsked    = counter("dns_questions_total", "Questions put to the resolver.")

@@ -130,7 +130,7 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "tls_reports", Type: TypeBool, Default: "off", Scopes: inG | inD, Recipient: true,
-		Doc: "Send domains that ask for them a daily report of how TLS with their hosts went (RFC 8460).", Later: laterTLSReports,
+		Doc: "Send domains that ask for them a daily report of how TLS with their hosts went (RFC 8460).",
 	},
 	{
 		Name: "dkim", Type: TypeBool, Default: "off", Scopes: inDelivery, Recipient: true,
@@ -202,8 +202,6 @@ var deliveryOptions = []Option{
 		Doc: "Count domains with the same receiver together: off; auto, those with the same best MX hosts; the name of a Rollup; a domain, whose best MX hosts theirs are among. Where it is not set, the Rollup stanzas alone group domains; set to off, nothing does.",
 	},
 }
-
-const laterTLSReports = "TLS reports are not sent yet"
 
 // recipient has an option asked for the recipient's domain under a rollup.
 func recipient(o Option) Option {

@@ -24,43 +24,41 @@ var reportOptions = []Option{
 	},
 	{
 		Name: "bounce_addresses", Type: TypeList, Scopes: inESMTP,
-		Doc: "Where receivers send reports of mail that they accepted first: addresses (with +anything too), or @domain. Such mail is read into accounting records and not relayed.", Later: laterReports,
+		Doc: "Where receivers send reports of mail that they accepted first: addresses (with +anything too), or @domain. Such mail is read into accounting records and not relayed.",
 	},
 	{
 		Name: "feedback_addresses", Type: TypeList, Scopes: inESMTP,
-		Doc: "Where receivers send complaints (ARF, RFC 5965): addresses, or @domain.", Later: laterReports,
+		Doc: "Where receivers send complaints (ARF, RFC 5965): addresses, or @domain.",
 	},
 	{
 		Name: "verify_reports", Type: TypeBool, Default: "off", Scopes: inESMTP,
-		Doc: "Record only such reports and complaints as show a tag made with bounce_key; the others are taken and counted.", Later: laterReports,
+		Doc: "Record only such reports and complaints as show a tag made with bounce_key; the others are taken and counted.",
 	},
 	{
 		Name: "bounce_key", Type: TypeSecret, Scopes: inG,
-		Doc: "Key of the tags in VERP return paths and in ENVIDs of our own, by which a report shows that it is about mail of this server.", Later: laterReports,
+		Doc: "Key of the tags in VERP return paths and in ENVIDs of our own, by which a report shows that it is about mail of this server.",
 	},
 	{
 		Name: "verp", Type: TypeBool, Default: "off", Scopes: inDelivery, Recipient: true,
-		Doc: "Give each recipient a return path of its own, local+recipient=domain@sender.domain: one transaction for each.", Later: laterReports,
+		Doc: "Give each recipient a return path of its own, local+recipient=domain@sender.domain: one transaction for each.",
 	},
 	{
 		Name: "verp_domain", Type: TypeName, Scopes: inDelivery, Recipient: true,
-		Doc: "Domain of VERP return paths; default: the sender's.", Later: laterReports,
+		Doc: "Domain of VERP return paths; default: the sender's.",
 	},
 	{
 		Name: "suppression_list", Type: TypePath, Scopes: inG,
-		Doc: "File of addresses, or @domains, to which nothing is sent: one on a line, # begins a comment; read again when it changes.", Later: laterReports,
+		Doc: "File of addresses, or @domains, to which nothing is sent: one on a line, # begins a comment; read again when it changes.",
 	},
 	{
 		Name: "suppress_on", Type: TypeList, Enum: []string{"hard_bounce", "complaint"}, Scopes: inG,
-		Doc: "What puts a recipient on the suppression list: hard_bounce, refused as a mailbox that is not there; complaint.", Later: laterReports,
+		Doc: "What puts a recipient on the suppression list: hard_bounce, refused as a mailbox that is not there; complaint.",
 	},
 	{
 		Name: "report_suppressed", Type: TypeBool, Default: "off", Scopes: inDelivery, Recipient: true,
-		Doc: "Report recipients that are on the suppression list to the sender.", Later: laterReports,
+		Doc: "Report recipients that are on the suppression list to the sender.",
 	},
 }
-
-const laterReports = "it has no effect yet"
 
 // listenerTerms reads what a listener lets clients ask about transport.
 func (b *builder) listenerTerms(c *Scope, l *Listener) {

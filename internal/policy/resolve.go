@@ -212,6 +212,11 @@ func (s *Snapshot) QueueUnder(binding, domain, rollup string) *Queue {
 		q.Ramp = 0.75
 	}
 	q.Suspended, q.SuspendedOrigin = p.suspended()
+	if binding == TLSReportBinding {
+		// What a report tells of may be what keeps mail from going (RFC 8460 §5.3).
+		q.Session.TLS, q.Session.TLSVerify = TLSIfAvailable, VerifyNo
+		q.Session.UseDANE, q.Session.UseMTASTS, q.Session.TLSReports = false, false, false
+	}
 	return q
 }
 

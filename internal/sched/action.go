@@ -158,9 +158,14 @@ const (
 	RecordDelivered
 	RecordDeferred
 	RecordBounced // refused or expired
+
+	// Of what receivers report later; the scheduler has no part in them.
+	RecordRemoteBounce
+	RecordRemoteStatus
+	RecordFeedback
 )
 
-var recordNames = [...]string{"", "received", "delivered", "deferred", "bounced"}
+var recordNames = [...]string{"", "received", "delivered", "deferred", "bounced", "remote_bounce", "remote_status", "feedback"}
 
 func (k RecordKind) String() string { return recordNames[k] }
 

@@ -188,6 +188,6 @@ const (
 
 // TestRecordSizes prints what the records take, so that growth is seen.
 func TestRecordSizes(t *testing.T) {
-	t.Logf("queue %d, lane %d, domain %d, route %d, part %d, message %d, timer %d, counter beside its engine %d bytes",
-		unsafe.Sizeof(queue{}), unsafe.Sizeof(lane{}), unsafe.Sizeof(domain{}), unsafe.Sizeof(laneRoute{}), partBytes, messageBytes, timerBytes, unsafe.Sizeof(counterMeta{}))
+	t.Logf("queue %d, lane %d, route %d of it, site %d, part %d, message %d, timer %d, counter beside its engine %d bytes",
+		unsafe.Sizeof(queue{}), unsafe.Sizeof(lane{}), unsafe.Sizeof(laneRoute{}), unsafe.Sizeof(site{}), partBytes, messageBytes, timerBytes, unsafe.Sizeof(counterMeta{})+unsafe.Sizeof(use{}))
 }

@@ -18,6 +18,14 @@ type others struct {
 	plain   []Candidate // for mail that named a binding which is no more
 }
 
+// forgetOthers: who could take over is to be asked anew.
+func (m *Machine) forgetOthers(l *lane) {
+	if l.others != nil {
+		l.others = nil
+		m.tidy(l)
+	}
+}
+
 // askRebind asks once a minute, as long as a lane has ready mail that its binding
 // cannot send, who else could; mail that comes between goes by the last answer.
 func (m *Machine) askRebind(l *lane) {
@@ -29,7 +37,7 @@ func (m *Machine) askRebind(l *lane) {
 		return
 	}
 	if l.others == nil {
-		l.others = &others{}
+		m.needMore(l).others = &others{}
 	}
 	l.others.asked = m.now
 	name, d := m.laneNames(l)
@@ -67,7 +75,7 @@ func (m *Machine) rebound(ev *Rebound) {
 	for i := range ev.Candidates {
 		c := &ev.Candidates[i]
 		if c.Policy != nil && c.Generation < m.generation { // a reload has come between: ask again
-			l.others = nil
+			m.forgetOthers(l)
 			m.touchLane(l)
 			return
 		}

@@ -22,6 +22,9 @@ func (m *Machine) CheckInvariants() error {
 	if err := m.checkFound(); err != nil {
 		return err
 	}
+	if err := m.checkSites(); err != nil {
+		return err
+	}
 	if err := m.checkParts(); err != nil {
 		return err
 	}
@@ -181,7 +184,7 @@ func (m *Machine) checkWaiters() error {
 			m.wanted(q, l) <= int(q.serving) || l.timer != noTimer {
 			continue
 		}
-		if l.route == nil || l.route.asking {
+		if !l.route.begun || l.route.asking {
 			continue // the answer brings it on
 		}
 		if q.serving > 0 && q.leaning {
@@ -195,7 +198,7 @@ func (m *Machine) checkWaiters() error {
 
 // checkBlocked: a queue that waits is blocked at every address it could go to.
 func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
-	if l.route == nil || l.route.asking || q.thirsty || m.wanted(q, l) <= int(q.serving) {
+	if !l.route.begun || l.route.asking || q.thirsty || m.wanted(q, l) <= int(q.serving) {
 		return nil
 	}
 	hosts := l.route.hosts
@@ -218,17 +221,18 @@ func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
 			if m.closedGate(hosts[i].host, a.place) != 0 {
 				continue
 			}
-			if m.dryBeside(q, a) {
+			if m.dryBeside(q, m.faresOf(l, a)) {
 				continue
 			}
 			turn := limit.Turn{Waiter: limit.WaiterID(h), Tenant: q.tenant, Poor: q.conns == 0}
-			if n := len(a.path); n > 0 {
-				turn.From = a.path[n-1]
+			path := m.pathOf(l, a)
+			if n := len(path); n > 0 {
+				turn.From = path[n-1]
 			}
-			tolls := m.openingTolls(a.fares, m.nextSize(q))
-			if _, ok := m.limits.Check(m.now, a.path, tolls, turn); ok {
+			tolls := m.openingTolls(m.faresOf(l, a), m.nextSize(q))
+			if _, ok := m.limits.Check(m.now, path, tolls, turn); ok {
 				b, d := m.laneNames(l)
-				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(a.path))
+				return fmt.Errorf("queue %s/%s waits on %s, but its path has room everywhere (L5): %s", d, b, m.label(q.waitOn), m.pathText(path))
 			}
 		}
 	}

@@ -27,9 +27,9 @@ func (m *Machine) tokensFor(q *queue, c *conn) (limit.Blocker, bool) {
 
 // dryBeside recounts whether an open connection lacks a token that is needed for an address
 // too: it comes first.
-func (m *Machine) dryBeside(q *queue, a *routeAddr) bool {
+func (m *Machine) dryBeside(q *queue, fares []fare) bool {
 	for ch := q.idle.head; ch != 0; ch = m.conns.at(ch).next {
-		if b, ok := m.tokensFor(q, m.conns.at(ch)); !ok && under(a.fares, b.Counter) {
+		if b, ok := m.tokensFor(q, m.conns.at(ch)); !ok && under(fares, b.Counter) {
 			return true
 		}
 	}

@@ -41,20 +41,23 @@ func (m *Machine) checkRouting() error {
 				return fmt.Errorf("lane %d lists connection %d of lane %d", h, c, m.conns.at(c).lane)
 			}
 		}
-		if n != open[h] || n != int(l.conns) {
-			return fmt.Errorf("lane %d lists %d connections and counts %d; they are %d", h, n, l.conns, open[h])
+		if n != open[h] || n != int(l.open.n) {
+			return fmt.Errorf("lane %d lists %d connections and counts %d; they are %d", h, n, l.open.n, open[h])
 		}
 		if l.routing != l.key.domain {
 			under[l.routing]++
 		}
 	}
-	for h := uint32(1); h < m.names.domains.next; h++ {
-		d := m.names.domains.at(h)
-		if int(d.under.n) != under[h] || d.conns != conns[h] {
-			return fmt.Errorf("%s counts %d lanes under it and %d connections; they are %d and %d", d.name, d.under.n, d.conns, under[h], conns[h])
+	if len(m.names.under) != len(under) || len(m.names.conns) != len(conns) {
+		return fmt.Errorf("lanes are counted under %d other names, and %d domains have connections; they are %d and %d", len(m.names.under), len(m.names.conns), len(under), len(conns))
+	}
+	for h := range uint32(m.limits.Names()) {
+		n := 0
+		if x := m.names.under[h]; x != nil {
+			n = int(x.n)
 		}
-		if d.name != "" && d.lanes.n == 0 && d.under.n == 0 {
-			return fmt.Errorf("the name %s is kept for nothing", d.name)
+		if n != under[h] || int(m.names.conns[h]) != conns[h] {
+			return fmt.Errorf("%s counts %d lanes under it and %d connections; they are %d and %d", m.domainText(h), n, m.names.conns[h], under[h], conns[h])
 		}
 	}
 	return nil

@@ -356,7 +356,7 @@ func (m *Machine) closed(ev *Closed) {
 	m.ended(h, c, ev.Class, ev.Reply)
 	m.limits.Return(&c.permit)
 	m.releaseFares(c.fares)
-	q.conns--
+	m.loses(q)
 	x := m.hosts.at(c.host)
 	if c.opened {
 		x.open--
@@ -381,14 +381,14 @@ func (m *Machine) closed(ev *Closed) {
 func (m *Machine) count(h uint32, c *conn, by int) {
 	l := m.lanes.at(c.lane)
 	if by > 0 {
-		m.openList(&l.open).push(h)
+		m.openList(&m.needMore(l).open).push(h)
 	} else {
 		m.openList(&l.open).remove(h)
 		m.noDoubt(l, c)
+		m.tidy(l)
 	}
-	l.conns += int32(by)
 	m.names.bindings[l.key.binding].conns += by
-	m.names.domains.at(l.key.domain).conns += by
+	m.connsTo(l.key.domain, by)
 	m.hosts.at(c.host).conns += by
 	m.places.at(c.place).conns += by
 	m.useHost(c.host, by)

@@ -79,7 +79,7 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 // that is to go. healthy says that not all have failed.
 func (m *Machine) choose(l *lane, hosts []routeHost, n int32, turn limit.Turn) (base limit.Blocker, healthy bool) {
 	m.cand, m.full, m.shut, m.crowds = m.cand[:0], m.full[:0], m.shut[:0], m.crowds[:0]
-	m.way = nil
+	m.way = m.way[:0]
 	probed := m.prober(hosts)
 	for i := range hosts {
 		rh := &hosts[i]
@@ -102,18 +102,20 @@ func (m *Machine) choose(l *lane, hosts []routeHost, n int32, turn limit.Turn) (
 				}
 				break
 			}
-			if b, lacks := m.dryAt(a.fares); lacks {
+			fares := m.faresOf(l, a)
+			if b, lacks := m.dryAt(fares); lacks {
 				m.full = append(m.full, b)
 				continue
 			}
-			b, ok := m.limits.Check(m.now, a.path, m.openingTolls(a.fares, n), turn)
-			if !ok && m.way == nil {
-				m.way = a.path
+			path := m.pathOf(l, a)
+			b, ok := m.limits.Check(m.now, path, m.openingTolls(fares, n), turn)
+			if !ok && len(m.way) == 0 {
+				m.way = append(m.way, path...)
 			}
 			switch {
 			case ok:
 				m.cand = append(m.cand, choice{rh, a})
-			case isOwn(a, b.Counter):
+			case isOwn(path[:a.own], fares, b.Counter):
 				m.full = append(m.full, b)
 			default:
 				base = b
@@ -135,8 +137,8 @@ func (m *Machine) closedGate(host, place uint32) uint32 {
 }
 
 // isOwn reports whether a counter or throttle is the host's own.
-func isOwn(a *routeAddr, id limit.CounterID) bool {
-	return slices.Contains(a.path[:a.own], id) || slices.ContainsFunc(a.fares, func(f fare) bool { return f.own && f.grant == id })
+func isOwn(path []limit.CounterID, fares []fare, id limit.CounterID) bool {
+	return slices.Contains(path, id) || slices.ContainsFunc(fares, func(f fare) bool { return f.own && f.grant == id })
 }
 
 // failedUntil is how long an address is left alone by those with the given TLS needs.
@@ -172,21 +174,21 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
 		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls, protocol: x.host.protocol, dane: x.host.dane,
 	}
-	tolls := m.openingTolls(x.addr.fares, n)
-	if b, ok := m.limits.Acquire(m.now, &c.permit, x.addr.path, tolls, turn); !ok {
+	path, fares := m.pathOf(l, x.addr), m.faresOf(l, x.addr)
+	tolls := m.openingTolls(fares, n)
+	if b, ok := m.limits.Acquire(m.now, &c.permit, path, tolls, turn); !ok {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
 	m.noteWait(q)
 	m.endWait(h, q)
-	m.granted(x.addr.path)
+	m.granted(path)
 	m.grantedTolls(tolls)
-	m.ride(c, x.addr.fares, n)
+	m.ride(c, fares, n)
 	p := m.places.at(c.place)
 	if c.tls == TLSIfAvailable && p.noTLS > m.now {
 		c.tls = TLSNo
 	}
-	q.conns++
-	q.serving++
+	m.gains(q)
 	m.count(ch, c, 1)
 	m.doubt(q.lane, c)
 	if p.failed != 0 { // nobody has been there since it failed: this one probes
@@ -258,9 +260,7 @@ func (m *Machine) connected(ev *Connected) {
 		g.bears = max(g.bears, x.open)
 	}
 	p.speaks()
-	if r := m.lanes.at(c.lane).route; r != nil {
-		r.owes = false
-	}
+	m.lanes.at(c.lane).route.owes = false
 	if ev.TLS {
 		p.noTLS, p.noTLSWhy = 0, nil
 		p.tlsFailed.proven(c.tls)
@@ -321,9 +321,7 @@ func (m *Machine) hostFails(c *conn, p *place, until *int64, l *lane, reply mail
 	if *until <= m.now {
 		m.emit(Log{Level: Warn, Subject: "host " + p.key.host, Text: fmt.Sprintf("%v failed: %s; tried again in %v", p.key.addr, reply, l.policy.HostFailureRetry)})
 	}
-	if l.route != nil {
-		l.route.owes = true
-	}
+	l.route.owes = true
 	*until = onTick(m.now + int64(l.policy.HostFailureRetry))
 	r := reply
 	p.reply = &r

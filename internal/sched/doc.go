@@ -44,8 +44,10 @@
 //	ready.go    which ready part goes next: priorities, turns of jobs
 //	connect.go  choice of a host, the permit, what a failed connection says about whom
 //	routing.go  what a lane's connections are counted under: rollups, gateways
-//	route.go    where a lane's mail may go;  host.go  hosts and addresses, and what is remembered of them
-//	path.go     the counters that a connection is on;  rate.go  its throttles;  dry.go  connections that wait for tokens
+//	route.go    where a lane's mail may go;  site.go  what lanes with equal answers share of that
+//	host.go     hosts and addresses, and what is remembered of them
+//	path.go     the counters that a connection is on;  meta.go  what set them, and what they let through
+//	rate.go     throttles of a connection;  dry.go  connections that wait for tokens
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
 //	conn.go     a connection's life: parts, rest, retirement, end
 //	bounds.go   what a receiver takes at most on a connection

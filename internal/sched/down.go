@@ -16,7 +16,7 @@ import (
 // bides reports whether the mail of a lane, all of whose addresses have failed, waits for
 // one of them to be tried again.
 func (m *Machine) bides(l *lane) bool {
-	r := l.route
+	r := &l.route
 	if r.owes {
 		r.owes = false
 		return false

@@ -115,7 +115,7 @@ func (m *Machine) thirst(h uint32) {
 	} else {
 		m.limits.Forgo(w)
 	}
-	m.full, m.way = m.full[:0], nil
+	m.full, m.way = m.full[:0], m.way[:0]
 	m.park(q, limit.Turn{Waiter: w, From: m.turn, Tenant: q.tenant, Poor: q.conns == 0})
 	q.thirsty = true
 }

@@ -46,8 +46,8 @@ func (m *Machine) explain(now int64, h uint32) Explanation {
 		x.WaitingOn = &c
 	}
 	x.Estimate = m.estimate(now, h, x.NextAt)
-	if q.last != nil {
-		x.LastReply = q.last.String()
+	if q.waits != nil && q.waits.last != nil {
+		x.LastReply = q.waits.last.String()
 	}
 	return x
 }
@@ -67,7 +67,7 @@ func (m *Machine) queueName(q *queue) string {
 // addresses of the best hosts that have not all failed, or, without a route, those that
 // its policy names.
 func (m *Machine) pathView(now int64, q *queue, l *lane) []CounterView {
-	if l.route == nil || len(l.route.addrs) == 0 {
+	if len(l.route.addrs) == 0 {
 		return m.policyPath(now, l)
 	}
 	var seen [64]limit.CounterID
@@ -86,11 +86,12 @@ func (m *Machine) pathView(now int64, q *queue, l *lane) []CounterView {
 	from, to := m.bestAddrs(now, l)
 	for i := from; i < to; i++ {
 		a := &l.route.addrs[i]
-		add(a.path[:a.own])
+		add(m.pathOf(l, a)[:a.own])
 	}
 	if from < to {
-		add(l.route.addrs[from].path)
-		out = m.fareViews(now, q, l.route.addrs[from].fares, out)
+		a := &l.route.addrs[from]
+		add(m.pathOf(l, a))
+		out = m.fareViews(now, q, m.faresOf(l, a), out)
 	}
 	return out
 }
@@ -153,14 +154,14 @@ func (m *Machine) policyPath(now int64, l *lane) []CounterView {
 
 // counterView shows a counter, without regard to who asks.
 func (m *Machine) counterView(now int64, id limit.CounterID, since int64) CounterView {
-	if m.meta[id].throttle != nil {
+	if m.isThrottle(id) {
 		return m.throttleView(now, id, since)
 	}
-	s, k, x := m.limits.State(id), m.limits.Key(id), m.meta[id].limit
+	s, k, x := m.limits.State(id), m.limits.Key(id), m.sourceOf(id).limit
 	return CounterView{
 		Option: k.Option, Key: k.String(), Use: s.Used, Limit: s.Limit, Waiters: s.Waiters, Reserve: s.Reserve, Claims: s.Claims,
 		Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line, SinceAt: since,
-		Kind: "limit", Grants: m.meta[id].grants.perMinute(now) / 60, State: counterState(&s),
+		Kind: "limit", Grants: m.useOf(id).grants.perMinute(now) / 60, State: counterState(&s),
 	}
 }
 
@@ -259,7 +260,7 @@ func (m *Machine) estimate(now int64, h uint32, next int64) *Estimate {
 	case q.cause == noCause:
 		return nil
 	case q.waitOn != 0 && !m.held && !m.stopping:
-		if m.meta[q.waitOn].throttle != nil {
+		if m.isThrottle(q.waitOn) {
 			return m.tokenEstimate(now, h, q)
 		}
 		return m.counterEstimate(now, h, q.waitOn)
@@ -274,7 +275,7 @@ func (m *Machine) estimate(now int64, h uint32, next int64) *Estimate {
 }
 
 func (m *Machine) counterEstimate(now int64, h uint32, id limit.CounterID) *Estimate {
-	rate := m.meta[id].grants.perMinute(now) / 60
+	rate := m.useOf(id).grants.perMinute(now) / 60
 	if rate <= 0 {
 		return nil
 	}
@@ -290,7 +291,7 @@ func (m *Machine) counterEstimate(now int64, h uint32, id limit.CounterID) *Esti
 // firstRetry is when the first failed address of a route is tried again.
 func (m *Machine) firstRetry(l *lane) int64 {
 	at := neverTime
-	if l.route == nil || l.route.class != mail.ClassDelivered {
+	if l.route.class != mail.ClassDelivered || !l.route.begun {
 		return at
 	}
 	for i := range l.route.hosts {

@@ -18,7 +18,7 @@ func (m *Machine) ExplainCounter(now int64, name string, n int) (CounterExplanat
 		return CounterExplanation{}, false
 	}
 	now = max(now, m.now)
-	if m.meta[id].throttle != nil {
+	if m.isThrottle(id) {
 		id = m.behind(now, id)
 	}
 	x := CounterExplanation{CounterView: m.counterView(now, id, 0)}

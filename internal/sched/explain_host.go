@@ -3,13 +3,14 @@ package sched
 import (
 	"fmt"
 
+	"github.com/sluice-mta/sluice/internal/limit"
 	"github.com/sluice-mta/sluice/internal/policy"
 )
 
 // hostViews lists the hosts of a lane's route, and why the queue's mail does or does not
 // go there.
 func (m *Machine) hostViews(now int64, l *lane) []HostView {
-	if l.route == nil {
+	if !l.route.begun {
 		return nil
 	}
 	from, _ := m.bestAddrs(now, l)
@@ -45,7 +46,7 @@ func (m *Machine) hostView(now int64, l *lane, rh *routeHost) HostView {
 		}
 		v.Addresses += p.key.addr.String()
 		failed = min(failed, m.failedUntil(a.place, rh.tls))
-		if m.isFull(a) {
+		if m.isFull(l, a) {
 			by = a
 		} else {
 			full = false
@@ -62,7 +63,7 @@ func (m *Machine) hostView(now int64, l *lane, rh *routeHost) HostView {
 		v.State = "probed: the first connection is being opened"
 	case full && by != nil:
 		v.State = "full"
-		v.Why = m.fullText(by)
+		v.Why = m.fullText(l, by)
 	case x.crowded():
 		v.State = x.crowdText()
 	}
@@ -83,19 +84,20 @@ func (m *Machine) failure(l *lane, rh *routeHost) string {
 }
 
 // isFull reports whether one of the host's own counters has no room.
-func (m *Machine) isFull(a *routeAddr) bool { return m.fullCounter(a) >= 0 }
+func (m *Machine) isFull(l *lane, a *routeAddr) bool { return m.fullCounter(l, a) != 0 }
 
-func (m *Machine) fullCounter(a *routeAddr) int {
-	for i, id := range a.path[:a.own] {
+// fullCounter is the first of them that has no room, 0 if all have.
+func (m *Machine) fullCounter(l *lane, a *routeAddr) limit.CounterID {
+	for _, id := range m.pathOf(l, a)[:a.own] {
 		if s := m.limits.State(id); s.Used >= s.Limit {
-			return i
+			return id
 		}
 	}
-	return -1
+	return 0
 }
 
-func (m *Machine) fullText(a *routeAddr) string {
-	id := a.path[m.fullCounter(a)]
+func (m *Machine) fullText(l *lane, a *routeAddr) string {
+	id := m.fullCounter(l, a)
 	s := m.limits.State(id)
 	return fmt.Sprintf("%s: %d of %d in use", m.label(id), s.Used, s.Limit)
 }

@@ -13,7 +13,7 @@ import (
 
 // tokenState says in words that a queue waits for a token, and when the next one comes.
 func (m *Machine) tokenState(now int64, q *queue) (string, int64) {
-	x := m.meta[q.waitOn].throttle
+	x := m.sourceOf(q.waitOn).throttle
 	at := m.nextToken(now, q)
 	text := "waits for a token of " + m.label(q.waitOn) + ": " + rateText(x.Rate) + " (" + x.Origin.String() + ")"
 	if at <= now {
@@ -25,7 +25,7 @@ func (m *Machine) tokenState(now int64, q *queue) (string, int64) {
 // nextToken is when the throttle that a queue waits for has tokens for its next message.
 func (m *Machine) nextToken(now int64, q *queue) int64 {
 	n := int32(1)
-	if m.meta[q.waitOn].throttle.Act == policy.ActRecipients && q.ready.n > 0 {
+	if m.sourceOf(q.waitOn).throttle.Act == policy.ActRecipients && q.ready.n > 0 {
 		n = m.nextSize(q)
 	}
 	return m.limits.Ready(now, limit.Toll{Throttle: q.waitOn, N: n})
@@ -40,17 +40,17 @@ func (m *Machine) tokenEstimate(now int64, h uint32, q *queue) *Estimate {
 	if !exact {
 		text = "about " + text
 	}
-	return &Estimate{Seconds: seconds(at - now), AtTime: at, Basis: text + ", " + rateText(m.meta[q.waitOn].throttle.Rate)}
+	return &Estimate{Seconds: seconds(at - now), AtTime: at, Basis: text + ", " + rateText(m.sourceOf(q.waitOn).throttle.Rate)}
 }
 
 // throttleView shows a throttle, without regard to who asks.
 func (m *Machine) throttleView(now int64, id limit.CounterID, since int64) CounterView {
 	id = m.behind(now, id)
-	s, k, x := m.limits.State(id), m.limits.Key(id), m.meta[id].throttle
+	s, k, x := m.limits.State(id), m.limits.Key(id), m.sourceOf(id).throttle
 	v := CounterView{
 		Option: k.Option, Key: k.String(), Waiters: s.Waiters, Claims: s.Claims, Kind: "throttle", Rate: rateText(x.Rate),
 		Stanza: x.Origin.Stanza, File: x.Origin.File, Line: x.Origin.Line, SinceAt: since,
-		Grants: m.meta[id].grants.perMinute(now) / 60, State: "has tokens",
+		Grants: m.useOf(id).grants.perMinute(now) / 60, State: "has tokens",
 	}
 	if at := m.limits.Ready(now, limit.Toll{Throttle: id, N: 1}); at > now {
 		v.NextTokenAt, v.State = at, "no token, the next one comes in "+span(at-now)

@@ -64,6 +64,7 @@ type AddressView struct {
 	Address string `json:"address"`
 	Conns   int    `json:"connections"` // of all bindings
 	State   string `json:"state"`
+	Broken  string `json:"broken"` // what it offers and does not do; filled in by the server, which remembers it
 }
 
 // MessageExplanation says where the parts of a message are.

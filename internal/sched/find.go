@@ -1,52 +1,22 @@
 package sched
 
-// Lanes are found among those of their domain, and queues among those of their lane. Most
-// domains have one lane and most lanes one queue: only where there are more than a few is
-// there a map beside the list.
+// short is how many queues of a lane are looked for one by one: most have one. Only where
+// there are more is there a map beside the list.
 const short = 4
+
+func (k laneKey) hash() uint64 {
+	h := (uint64(k.binding)<<32 | uint64(k.domain)) * 0x9e3779b97f4a7c15
+	h = (h ^ h>>29) * 0xbf58476d1ce4e5b9
+	return h ^ h>>32
+}
 
 // laneTo finds the lane of a binding to a domain; 0 stands for names that nobody has.
 func (m *Machine) laneTo(k laneKey) (uint32, bool) {
 	if k.binding == 0 || k.domain == 0 {
 		return 0, false
 	}
-	lanes := &m.names.domains.at(k.domain).lanes
-	if lanes.n > short {
-		h, ok := m.laneOf[k]
-		return h, ok
-	}
-	for h := lanes.head; h != 0; h = m.lanes.at(h).next {
-		if m.lanes.at(h).key == k {
-			return h, true
-		}
-	}
-	return 0, false
-}
-
-func (m *Machine) addLane(h uint32, k laneKey) {
-	lanes := &m.names.domains.at(k.domain).lanes
-	m.laneList(lanes).push(h)
-	switch {
-	case lanes.n == short+1:
-		for h := lanes.head; h != 0; h = m.lanes.at(h).next {
-			m.laneOf[m.lanes.at(h).key] = h
-		}
-	case lanes.n > short:
-		m.laneOf[k] = h
-	}
-}
-
-func (m *Machine) removeLane(h uint32, k laneKey) {
-	lanes := &m.names.domains.at(k.domain).lanes
-	if lanes.n > short {
-		delete(m.laneOf, k)
-	}
-	m.laneList(lanes).remove(h)
-	if lanes.n == short {
-		for h := lanes.head; h != 0; h = m.lanes.at(h).next {
-			delete(m.laneOf, m.lanes.at(h).key)
-		}
-	}
+	h := m.laneIndex.Find(k.hash(), func(h uint32) bool { return m.lanes.at(h).key == k })
+	return h, h != 0
 }
 
 // queueOn finds the queue of a tenant on a lane.

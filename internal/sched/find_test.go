@@ -24,8 +24,8 @@ func TestFewAndMany(t *testing.T) {
 			}
 		}
 		r.wait(10e9)
-		if n := r.Totals(r.now).Queues; n != 0 || len(r.laneOf)+len(r.queueOf) != 0 {
-			t.Fatalf("left: %d queues, %d and %d names", n, len(r.laneOf), len(r.queueOf))
+		if n := r.Totals(r.now).Queues; n != 0 || r.lanes.live+len(r.queueOf) != 0 {
+			t.Fatalf("left: %d queues, %d and %d names", n, r.lanes.live, len(r.queueOf))
 		}
 	}
 }

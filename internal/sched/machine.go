@@ -3,6 +3,7 @@ package sched
 import (
 	"math/rand/v2"
 
+	"github.com/sluice-mta/sluice/internal/handles"
 	"github.com/sluice-mta/sluice/internal/limit"
 	"github.com/sluice-mta/sluice/internal/policy"
 )
@@ -38,32 +39,38 @@ type Machine struct {
 
 	observe func(Waited)
 
-	wheel  wheel
-	limits *limit.Engine
-	meta   []counterMeta // by CounterID
-	open   limit.CounterID
+	wheel   wheel
+	limits  *limit.Engine
+	sources sources
+	open    limit.CounterID
 
-	names    names
-	messages slab[message]
-	byAge    list // of messages, the oldest first
-	parts    slab[part]
-	runs     slab[run]
-	turns    slab[turn]
-	turnOf   map[turnKey]uint32
-	jobNames slab[jobName]
-	jobOf    map[string]uint32
-	lanes    slab[lane]
-	laneOf   map[laneKey]uint32
-	queues   slab[queue]
-	queueOf  map[queueKey]uint32
-	places   slab[place] // addresses of hosts
-	placeOf  map[placeKey]uint32
-	hosts    slab[host] // hosts as seen from a binding
-	hostOf   map[hostKey]uint32
-	conns    slab[conn]
-	gates    slab[gate]
-	gate     uint32 // trouble of the whole machine
-	identity []int  // 0, 1, 2, ...: recipients of a contiguous part are a piece of it
+	names     names
+	messages  slab[message]
+	byAge     list // of messages, the oldest first
+	parts     slab[part]
+	runs      slab[run]
+	turns     slab[turn]
+	turnOf    map[turnKey]uint32
+	jobNames  slab[jobName]
+	jobOf     map[string]uint32
+	lanes     slab[lane]
+	laneIndex handles.Index
+	queues    slab[queue]
+	served    slab[served]
+	queueOf   map[queueKey]uint32
+	places    slab[place] // addresses of hosts
+	placeOf   map[placeKey]uint32
+	siteOf    map[siteKey]*site
+	rulesBy   map[*policy.Queue]*rules // those of the newest configuration
+	reloads   uint32
+	rests     slab[ownRest]
+	mores     slab[laneMore]
+	hosts     slab[host] // hosts as seen from a binding
+	hostOf    map[hostKey]uint32
+	conns     slab[conn]
+	gates     slab[gate]
+	gate      uint32 // trouble of the whole machine
+	identity  []int  // 0, 1, 2, ...: recipients of a contiguous part are a piece of it
 
 	dirty fifo[uint32] // queues to look at
 	waked fifo[uint32] // gates whose waiters are to be woken
@@ -97,21 +104,23 @@ type Machine struct {
 	held        bool // hand-outs are held back by sick or by the backlog
 
 	// What choose found last.
-	cand   []choice
-	full   []limit.Blocker   // of hosts that are full
-	way    []limit.CounterID // path of the first address that is blocked
-	tolls  []limit.Toll
-	shut   []uint32 // gates of hosts that are busy
-	missed []uint32 // addresses that have failed
-	crowds []uint32 // hosts to which enough connections are being opened
+	cand     []choice
+	full     []limit.Blocker   // of hosts that are full
+	way      []limit.CounterID // path of the first address that is blocked
+	tolls    []limit.Toll
+	pathRoom []limit.CounterID // what pathOf and faresOf returned last
+	fareRoom []fare
+	shut     []uint32 // gates of hosts that are busy
+	missed   []uint32 // addresses that have failed
+	crowds   []uint32 // hosts to which enough connections are being opened
 
 	// While a queue is looked at.
 	turn    limit.CounterID // the throttle whose turn it has
 	handing uint32          // the queue, while it hands out
 	dry     []dryConn       // its open connections that lack tokens
 
-	messageAt, partAt, queueAt, laneAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
-	spareAt                                                     func(h uint32) (prev, next *uint32)
+	messageAt, partAt, queueAt, underAt, connAt, openAt func(h uint32) (prev, next *uint32)
+	spareAt                                             func(h uint32) (prev, next *uint32)
 }
 
 // New returns a machine without mail.
@@ -119,14 +128,15 @@ func New(cfg Config) *Machine {
 	m := &Machine{
 		wake: neverTime, generation: cfg.Generation, server: cfg.Server, weights: cfg.Tenants, observe: cfg.Observe,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0x736c75696365)),
-		limits: limit.New(), names: newNames(),
-		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, laneOf: map[laneKey]uint32{}, queueOf: map[queueKey]uint32{},
-		placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{}, terms: map[uint32]terms{},
+		limits: limit.New(), sources: newSources(), names: newNames(),
+		turnOf: map[turnKey]uint32{}, jobOf: map[string]uint32{}, queueOf: map[queueKey]uint32{},
+		siteOf: map[siteKey]*site{}, rulesBy: map[*policy.Queue]*rules{}, placeOf: map[placeKey]uint32{}, hostOf: map[hostKey]uint32{},
+		terms: map[uint32]terms{},
 	}
 	m.messageAt = func(h uint32) (prev, next *uint32) { x := m.messages.at(h); return &x.prev, &x.next }
 	m.partAt = func(h uint32) (prev, next *uint32) { p := m.parts.at(h); return &p.prev, &p.next }
 	m.queueAt = func(h uint32) (prev, next *uint32) { q := m.queues.at(h); return &q.prev, &q.next }
-	m.laneAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.prev, &l.next }
+	m.laneIndex.Hash = func(h uint32) uint64 { return m.lanes.at(h).key.hash() }
 	m.underAt = func(h uint32) (prev, next *uint32) { l := m.lanes.at(h); return &l.uprev, &l.unext }
 	m.openAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.lprev, &c.lnext }
 	m.connAt = func(h uint32) (prev, next *uint32) { c := m.conns.at(h); return &c.prev, &c.next }
@@ -139,7 +149,6 @@ func New(cfg Config) *Machine {
 func (m *Machine) messageList(l *list) links { return links{l, m.messageAt} }
 func (m *Machine) partList(l *list) links    { return links{l, m.partAt} }
 func (m *Machine) queueList(l *list) links   { return links{l, m.queueAt} }
-func (m *Machine) laneList(l *list) links    { return links{l, m.laneAt} }
 func (m *Machine) underList(l *list) links   { return links{l, m.underAt} }
 func (m *Machine) openList(l *list) links    { return links{l, m.openAt} }
 func (m *Machine) connList(l *list) links    { return links{l, m.connAt} }

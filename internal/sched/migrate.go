@@ -107,8 +107,9 @@ func (m *Machine) passTo(h uint32, c *conn, to uint32, from limit.CounterID) (v 
 		turn.Poor = q.conns == 1 // it would hold nothing if this one ended
 	}
 	n := m.nextSize(q)
-	if b, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.messageTolls(a.fares, 0, n), turn); !ok {
-		return stays, broader(a.path, b.Counter, from)
+	path := m.pathOf(l, a)
+	if b, ok := m.limits.CheckPass(m.now, &c.permit, path, m.messageTolls(m.faresOf(l, a), 0, n), turn); !ok {
+		return stays, broader(path, b.Counter, from)
 	}
 	if c.credit <= 0 || !m.gap(c) {
 		return soon, false
@@ -150,8 +151,8 @@ func (m *Machine) wantsConn(h uint32) bool {
 	if q.halted(l) || m.names.bindings[l.key.binding].gone || !m.wantsMore(q, l) {
 		return false
 	}
-	r := l.route
-	return r != nil && r.known && r.until > 0 && len(r.hosts) > 0
+	r := &l.route
+	return r.known && r.until > 0 && len(r.hosts) > 0
 }
 
 // leadsTo returns the address of the lane's route that the connection leads to, nil if its
@@ -197,32 +198,33 @@ func (m *Machine) adopt(h, to uint32, a *routeAddr, n int32, turn limit.Turn) {
 	c := m.conns.at(h)
 	m.unlist(h, c)
 	m.unpay(c)
-	tolls := m.grantTolls(a.fares, n, 0)
-	if b, ok := m.limits.Pass(m.now, &c.permit, a.path, tolls, turn); !ok {
+	q := m.queues.at(to)
+	l := m.lanes.at(q.lane)
+	path, fares := m.pathOf(l, a), m.faresOf(l, a)
+	tolls := m.grantTolls(fares, n, 0)
+	if b, ok := m.limits.Pass(m.now, &c.permit, path, tolls, turn); !ok {
 		panic(fmt.Sprintf("sched: %s was open a moment ago and blocks now; nothing may happen in between", m.label(b.Counter)))
 	}
 	m.grantedTolls(tolls)
-	m.ride(c, a.fares, n)
+	m.ride(c, fares, n)
 	m.wheel.cancel(&c.timer)
 	c.bides = false
 	was := *c
-	q := m.queues.at(to)
 	m.noteWait(q)
 	m.endWait(to, q)
-	m.granted(a.path)
+	m.granted(path)
 	m.count(h, c, -1) // the new route names host and address too: both stay
 	c.queue, c.lane = to, q.lane
 	m.count(h, c, 1)
 	m.doubt(q.lane, c)
 	c.retiring, c.spent = false, false
 	c.served, c.turn = 0, m.now
-	q.conns++
-	q.serving++
+	m.gains(q)
 	o := m.queues.at(was.queue)
-	o.conns--
 	if !was.retiring {
 		o.serving--
 	}
+	m.loses(o)
 	m.touch(was.queue)
 	m.lostIdle(was.queue)
 	if o.conns == 0 && o.waitOn != 0 {
@@ -247,7 +249,7 @@ func (m *Machine) takeOver(h uint32, l *lane, hosts []routeHost, n int32, turn l
 			if a == nil || c.queue == h || c.paid > 0 || !m.bears(c, l, m.queues.at(h)) || c.credit <= 0 || !m.gap(c) {
 				continue
 			}
-			if _, ok := m.limits.CheckPass(m.now, &c.permit, a.path, m.messageTolls(a.fares, 0, n), turn); ok {
+			if _, ok := m.limits.CheckPass(m.now, &c.permit, m.pathOf(l, a), m.messageTolls(m.faresOf(l, a), 0, n), turn); ok {
 				m.adopt(ch, h, a, n, turn)
 				return true
 			}

@@ -73,7 +73,7 @@ func TestWhoMayTakeOver(t *testing.T) {
 				}
 				return
 			}
-			n := r.names.domains.at(r.names.domainOf["two.test"]).conns
+			n := r.names.conns[r.findDomain("two.test")]
 			if r.Totals(r.now).Connections != 1 || n != 1 {
 				t.Errorf("two.test has %d connections of %d", n, r.Totals(r.now).Connections)
 			}

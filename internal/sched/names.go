@@ -3,19 +3,21 @@ package sched
 import (
 	"strings"
 
+	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
 )
 
 // names turns the names that events carry into small numbers. Bindings and tenants
-// come from the configuration and stay; domains come from mail and go with their last
-// lane.
+// come from the configuration and stay. Domains come from mail and go with their last
+// lane; their numbers and texts are those of the engine's keys.
 type names struct {
 	bindings  []binding // from 1
 	bindingOf map[string]uint32
 	tenants   []string // from 0: no tenant
 	tenantOf  map[string]int32
-	domains   slab[domain]
-	domainOf  map[string]uint32
+	under     map[uint32]*list  // by routing domain: lanes of other domains that are counted under it
+	conns     map[uint32]uint32 // by domain: the connections of its lanes, if there are any
 }
 
 // binding is a binding that the machine has met.
@@ -30,20 +32,11 @@ type binding struct {
 	ready  int // parts that wait for a connection
 }
 
-// domain is a recipient domain with mail in some queue, or a routing domain that such
-// mail is counted under.
-type domain struct {
-	name  string
-	lanes list // of all bindings
-	under list // lanes of other domains that are counted under this name
-	conns int  // of its own lanes
-}
-
 func newNames() names {
 	return names{
 		bindings: make([]binding, 1), bindingOf: map[string]uint32{},
 		tenants: []string{""}, tenantOf: map[string]int32{"": 0},
-		domainOf: map[string]uint32{},
+		under: map[uint32]*list{}, conns: map[uint32]uint32{},
 	}
 }
 
@@ -70,15 +63,28 @@ func (m *Machine) tenant(name string) int32 {
 	return t
 }
 
-func (m *Machine) domain(name string) uint32 {
-	if d, ok := m.names.domainOf[name]; ok {
-		return d
+// findDomain returns the handle of a domain that some lane or counter names, else 0.
+func (m *Machine) findDomain(name string) uint32 { return uint32(m.limits.FindName(name)) }
+
+// useDomain returns the handle of a domain, and refers to it once more.
+func (m *Machine) useDomain(name string) uint32 {
+	if m.findDomain(name) == 0 {
+		name = strings.Clone(name) // else it would keep the whole envelope alive
 	}
-	name = strings.Clone(name) // else it would keep the whole envelope alive
-	d := m.names.domains.alloc()
-	*m.names.domains.at(d) = domain{name: name}
-	m.names.domainOf[name] = d
-	return d
+	return uint32(m.limits.Name(name))
+}
+
+func (m *Machine) dropDomain(h uint32) { m.limits.DropName(limit.NameID(h)) }
+
+func (m *Machine) domainText(h uint32) string { return m.limits.NameText(limit.NameID(h)) }
+
+// connsTo counts connections of a domain's lanes.
+func (m *Machine) connsTo(domain uint32, by int) {
+	if n := m.names.conns[domain] + uint32(by); n > 0 {
+		m.names.conns[domain] = n
+	} else {
+		delete(m.names.conns, domain)
+	}
 }
 
 // laneKey and its kind are the numbers by which records are found.
@@ -91,40 +97,80 @@ type (
 )
 
 // lane is a binding's way to a domain: what the queues of all tenants on it share.
-// It lives while it has queues.
+// It lives while it has queues. There may be a million of them, so what lanes have in
+// common, or have at times, lies apart.
 type lane struct {
-	policy     *policy.Queue
-	generation uint64
-	route      *laneRoute // nil until asked for
-	key        laneKey
-	next, prev uint32 // of the domain
-	queues     list
-	routing    uint32 // the domain whose name its connections are counted under
-	uprev      uint32 // of those under that name
-	unext      uint32
-	open       list   // its connections
-	doubtful   int32  // of these, opened by an answer that had run out
-	timer      uint32 // a pause of resolving is over
-	service    int64  // ns that a message takes, a running mean; 0: not known yet
-	conns      int32
-	suspended  bool     // by an operator or the configuration
-	listed     [2]int32 // parts in its queues: those that named the binding, those that came by the group
-	others     *others
+	*rules    // its policy
+	*laneMore // noMore while there is nothing in it
+	route     laneRoute
+	key       laneKey
+	queues    list
+	listed    [2]int32        // parts in its queues: those that named the binding, those that came by the group
+	routing   uint32          // the domain whose name its connections are counted under
+	own       limit.CounterID // its own counters at its site: the first, and
+	ownRest   uint32          // the others
+	suspended bool            // by an operator or the configuration
+}
+
+// laneMore is what a lane has while it has connections, or is counted under another name, or
+// is in trouble, or under a rate.
+type laneMore struct {
+	open     list // its connections
+	others   *others
+	said     *mail.Reply // why there is no route
+	asked    uint64      // generation under which Resolve was emitted, while it is asking
+	service  int64       // ns that a message takes, a running mean, where rates ask for it; 0: not known yet
+	doubtful int32       // connections opened by an answer that had run out
+	trouble  int32       // answers in a row without a resolver
+	timer    uint32      // a pause of resolving is over
+	uprev    uint32      // among those under one routing domain
+	unext    uint32
+	under    bool   // it is one of them
+	handle   uint32 // in its slab
+}
+
+// noMore is never written.
+var noMore laneMore
+
+// needMore is the lane's, to be written.
+func (m *Machine) needMore(l *lane) *laneMore {
+	if l.laneMore == &noMore {
+		h := m.mores.alloc()
+		l.laneMore = m.mores.at(h)
+		*l.laneMore = laneMore{handle: h}
+	}
+	return l.laneMore
+}
+
+// tidy gives back what a lane does not need any more.
+func (m *Machine) tidy(l *lane) {
+	x := l.laneMore
+	if x == &noMore {
+		return
+	}
+	if l.route.pace == 0 {
+		x.service = 0
+	}
+	if *x == (laneMore{handle: x.handle}) {
+		m.mores.release(x.handle)
+		l.laneMore = &noMore
+	}
 }
 
 func (m *Machine) laneNames(l *lane) (binding, domain string) {
-	return m.names.bindings[l.key.binding].name, m.names.domains.at(l.key.domain).name
+	return m.names.bindings[l.key.binding].name, m.domainText(l.key.domain)
 }
 
 // laneFor finds or creates a lane. One that is there keeps its policy: that of its
 // routing domain, which changes by Resolved and PolicyChanged alone.
 func (m *Machine) laneFor(b, d string, p *policy.Queue, generation uint64) uint32 {
-	key := laneKey{m.binding(b), m.domain(d)}
+	key := laneKey{m.binding(b), m.findDomain(d)}
 	h, ok := m.laneTo(key)
 	if !ok {
+		key.domain = m.useDomain(d)
 		h = m.lanes.alloc()
-		*m.lanes.at(h) = lane{key: key, policy: p, generation: generation}
-		m.addLane(h, key)
+		*m.lanes.at(h) = lane{key: key, rules: m.rulesOf(p, generation), laneMore: &noMore, route: laneRoute{site: &noSite}}
+		m.laneIndex.Insert(key.hash(), h)
 		m.setGroup(key.binding, p)
 		m.setRouting(h, "")
 	}
@@ -146,7 +192,7 @@ func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
 		return h
 	}
 	h := m.queues.alloc()
-	*m.queues.at(h) = queue{lane: lane, tenant: tenant, epoch: m.queues.at(h).epoch, born: m.queues.at(h).born + 1}
+	*m.queues.at(h) = queue{served: &noConns, lane: lane, tenant: tenant, epoch: m.queues.at(h).epoch, born: m.queues.at(h).born + 1}
 	m.addQueue(h, key)
 	m.queues.at(h).suspended = m.tenantSuspension(m.queues.at(h), m.lanes.at(lane)) != nil
 	return h
@@ -162,18 +208,23 @@ func (m *Machine) dropQueue(h uint32) {
 	m.forgetWaits(h, q)
 	lh, l := q.lane, m.lanes.at(q.lane)
 	m.removeQueue(h, queueKey{lh, q.tenant})
-	*q = queue{epoch: q.epoch + 1, born: q.born} // places in lines that name it are void
+	*q = queue{served: &noConns, epoch: q.epoch + 1, born: q.born} // places in lines that name it are void
 	m.queues.release(h)
 	if l.queues.n > 0 {
 		return
 	}
-	m.dropRoute(l)
+	own, s := m.takeOwn(l), l.route.site
+	m.releaseOwn(own)
+	m.leaveSite(s)
 	m.wheel.cancel(&l.timer)
 	if l.routing != l.key.domain {
 		m.leaveRouting(lh, l.routing)
 	}
-	m.removeLane(lh, l.key)
+	m.laneIndex.Remove(lh)
 	m.dropDomain(l.key.domain)
-	*l = lane{}
+	if l.laneMore != &noMore {
+		m.mores.release(l.handle)
+	}
+	*l = lane{rules: &noRules, laneMore: &noMore, route: laneRoute{site: &noSite}}
 	m.lanes.release(lh)
 }

@@ -14,7 +14,7 @@ func (m *Machine) tell(c uint32, since int64) {
 	}
 	x := m.causes.at(c)
 	w := Waited{For: x.label, Since: since, Until: m.now}
-	if x.counter != 0 && m.meta[x.counter].cause == c {
+	if x.counter != 0 && m.useOf(x.counter).cause == c {
 		w.Counter = m.counterView(m.now, x.counter, 0)
 	}
 	m.observe(w)

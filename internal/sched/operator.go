@@ -127,7 +127,7 @@ func star(s string) string {
 
 // forgetFailures has the hosts of a lane, and where its mail goes, tried anew.
 func (m *Machine) forgetFailures(l *lane) {
-	if r := l.route; r != nil {
+	if r := &l.route; r.begun {
 		for i := range r.addrs {
 			p := m.places.at(r.addrs[i].place)
 			p.failed, p.tlsFailed = 0, tlsTimes{}
@@ -137,6 +137,7 @@ func (m *Machine) forgetFailures(l *lane) {
 		}
 	}
 	m.wheel.cancel(&l.timer)
+	m.tidy(l)
 	m.touchLane(l)
 }
 

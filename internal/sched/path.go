@@ -10,15 +10,6 @@ import (
 // openFilesOption names the counter that keeps connections within the open-file limit.
 const openFilesOption = "open_files"
 
-// counterMeta is what the machine knows of a counter beside its engine.
-type counterMeta struct {
-	limit      *policy.Limit    // that set its ceiling
-	throttle   *policy.Throttle // that set its rate; nil: it counts connections that are open
-	generation uint64
-	cause      uint32 // that it blocks (wait.go), if anybody has waited on it
-	grants     meter  // of connections, or of tokens
-}
-
 // keyOf is the key of the counter that a limit counts on.
 func keyOf(x *policy.Limit, l laneText, host string, p *placeKey) limit.Key {
 	k := limit.Key{Option: x.Option}
@@ -54,18 +45,27 @@ func (m *Machine) laneText(l *lane) laneText {
 const byHost = policy.ByHost | policy.ByAddress
 
 // path is the counters of a connection from a lane to an address of a host, most
-// specific first; own of them are the host's. Each is referred to once more.
-func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own int) {
-	hs, pl, names := m.hosts.at(host), m.places.at(place), m.laneText(l)
+// specific first. Each is referred to once more.
+func (m *Machine) path(l *lane, host, place uint32) []limit.CounterID {
+	names := m.laneText(l)
+	path, _ := m.pathBy(l, host, place, func(x *policy.Limit, generation uint64) limit.CounterID {
+		return m.counter(x, keyOf(x, names, m.hosts.at(host).key.host, &m.places.at(place).key), generation)
+	})
+	return path
+}
+
+// pathBy is the same with counters as find gives them; own of them are the host's.
+func (m *Machine) pathBy(l *lane, host, place uint32, find func(x *policy.Limit, generation uint64) limit.CounterID) (path []limit.CounterID, own int) {
+	hs, pl := m.hosts.at(host), m.places.at(place)
 	var room [limit.MaxPath]limit.CounterID
 	path = room[:0]
 	add := func(x *policy.Limit, generation uint64) {
 		if x.Max < 0 {
 			return
 		}
-		id := m.counter(x, keyOf(x, names, hs.key.host, &pl.key), generation)
-		if slices.Contains(path, id) {
-			m.limits.Release(id)
+		id := find(x, generation)
+		if i := slices.Index(path, id); i >= 0 {
+			m.releasePath(path[i : i+1])
 			return
 		}
 		path = append(path, id)
@@ -101,15 +101,12 @@ func (m *Machine) path(l *lane, host, place uint32) (path []limit.CounterID, own
 // sets its ceiling.
 func (m *Machine) counter(x *policy.Limit, k limit.Key, generation uint64) limit.CounterID {
 	id, fresh := m.limits.Counter(k, x.Max, x.Reserve)
-	for int(id) >= len(m.meta) {
-		m.meta = append(m.meta, counterMeta{})
-	}
-	c := &m.meta[id]
+	by := sourceKey{limit: x, generation: generation}
 	switch {
 	case fresh:
-		*c = counterMeta{limit: x, generation: generation}
-	case generation > c.generation:
-		c.limit, c.generation = x, generation
+		m.setSource(id, by, true)
+	case generation > m.sourceOf(id).generation:
+		m.setSource(id, by, false)
 		if s := m.limits.State(id); s.Limit != x.Max || s.Reserve != x.Reserve {
 			m.limits.SetLimit(id, x.Max, x.Reserve)
 		}
@@ -126,7 +123,7 @@ func (m *Machine) label(id limit.CounterID) string {
 // granted counts a connection on the counters of its path.
 func (m *Machine) granted(path []limit.CounterID) {
 	for _, id := range path {
-		m.meta[id].grants.add(m.now, 1)
+		m.needUse(id).grants.add(m.now, 1)
 	}
 }
 
@@ -145,6 +142,6 @@ func (m *Machine) openFiles() {
 		m.open = m.counter(x, limit.Key{Option: openFilesOption}, m.generation)
 		return
 	}
-	m.meta[m.open].limit, m.meta[m.open].generation = x, m.generation
+	m.setSource(m.open, sourceKey{limit: x, generation: m.generation}, false)
 	m.limits.SetLimit(m.open, most, 0)
 }

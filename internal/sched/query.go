@@ -41,7 +41,7 @@ func (m *Machine) Names(cursor string, n int) (names []Name, next string) {
 			left--
 			if l := m.lanes.at(at); l.policy != nil {
 				b, d := m.laneNames(l)
-				names = append(names, Name{Binding: b, Domain: d, Routing: m.routingOf(l), Best: m.bestHosts(l.route), Generation: l.generation})
+				names = append(names, Name{Binding: b, Domain: d, Routing: m.routingOf(l), Best: m.bestOf(l.route.site), Generation: l.generation})
 			}
 		}
 		if at < m.lanes.next {
@@ -186,7 +186,7 @@ func (m *Machine) BindingDomains(name, cursor string, n int) (rows []BindingUsag
 	for left := pageSlots; at < m.lanes.next && len(rows) < n && left > 0; at++ {
 		left--
 		if l := m.lanes.at(at); l.policy != nil && l.key.binding == h {
-			rows = append(rows, BindingUsage{Domain: m.names.domains.at(l.key.domain).name, Conns: int(l.conns), Limit: m.laneLimit(l)})
+			rows = append(rows, BindingUsage{Domain: m.domainText(l.key.domain), Conns: int(l.open.n), Limit: m.laneLimit(l)})
 		}
 	}
 	if at < m.lanes.next {
@@ -204,24 +204,28 @@ func (m *Machine) laneLimit(l *lane) int {
 // under its name, in pages as Queues does: some of its queues, and the hosts of the lanes
 // whose queues begin on the page.
 func (m *Machine) Domain(now int64, name, cursor string, n int) (v DomainView, next string, ok bool) {
-	h, ok := m.names.domainOf[name]
-	if !ok {
+	h := m.findDomain(name)
+	if h == 0 {
 		return DomainView{}, "", false
 	}
-	d := m.names.domains.at(h)
+	var under list
+	if x := m.names.under[h]; x != nil {
+		under = *x
+	}
 	p := domainPage{m: m, now: max(now, m.now), rows: min(n, pageRows), left: pageSlots / 4}
-	p.v = DomainView{Domain: name, Conns: d.conns, Under: int(d.under.n)}
+	p.v = DomainView{Domain: name, Conns: int(m.names.conns[h]), Under: int(under.n)}
 	kind, at, t := domainCursor(cursor)
 	if kind == 'd' {
 		for ; at < uint32(len(m.names.bindings)); at, t = at+1, 0 {
 			p.left--
 			if lh, ok := m.laneTo(laneKey{at, h}); ok {
+				p.found = true
 				if t, ok = p.lane(lh, t); !ok {
 					return p.v, fmt.Sprintf("d%d.%d", at, t), true
 				}
 			}
 		}
-		at, t = d.under.head, 0
+		at, t = under.head, 0
 	}
 	for ; at != 0 && m.isUnder(at, h); at, t = m.lanes.at(at).unext, 0 {
 		var ok bool
@@ -229,7 +233,7 @@ func (m *Machine) Domain(now int64, name, cursor string, n int) (v DomainView, n
 			return p.v, fmt.Sprintf("u%d.%d", at, t), true
 		}
 	}
-	return p.v, "", true
+	return p.v, "", p.found || under.n > 0 || cursor != ""
 }
 
 // isUnder reports whether a lane is (still) counted under another domain's name.
@@ -243,6 +247,7 @@ type domainPage struct {
 	m          *Machine
 	now        int64
 	rows, left int
+	found      bool // a lane to it
 	v          DomainView
 }
 

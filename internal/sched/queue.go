@@ -9,28 +9,23 @@ import (
 )
 
 // queue is the mail of one tenant on one lane. Its parts wait for a time (waiting) or
-// for a connection (ready: the ready queue); its connections belong to it.
+// for a connection (ready: the ready queue); its connections belong to it. There may be a
+// million of them: what a queue has only while it has connections, or has waited, lies apart.
 type queue struct {
+	*served           // its connections; noConns while it has none
+	waits      *waits // its history, nil while it has none
+	since      int64  // since when its time is booked on cause
 	waiting    list
 	ready      ready
-	idle       list // open connections without a part that may take one
-	full       list // with two parts, the second not asked back
-	ahead      list // with one part, that may take the next one ahead
 	lane       uint32
 	tenant     int32
 	next, prev uint32 // of the lane
-	flying     int32  // parts on connections
-	conns      int32  // permits held, those on their way out included
-	serving    int32  // connections being opened or open, not on their way out
 	waitOn     limit.CounterID
 	epoch      uint32 // of its places in lines at gates
 	born       uint32 // tells it from others that had its handle
 	eldest     uint32 // its oldest part (age.go)
 	first      uint32 // of the waiting ones, the first to be due
 	cause      uint32 // what its time is booked on now (wait.go)
-	since      int64  // since when
-	last       *mail.Reply
-	waits      *waits
 	dirty      bool
 	suspended  bool  // by an order about its tenant
 	thirsty    bool  // waits for tokens of open connections; that it could open more has not been looked at
@@ -40,6 +35,39 @@ type queue struct {
 	leaning    bool  // nothing new can be opened: it leans on the connections it has, whose next event brings it on
 }
 
+// served is the connections that serve a queue.
+type served struct {
+	idle    list   // open ones without a part that may take one
+	full    list   // with two parts, the second not asked back
+	ahead   list   // with one part, that may take the next one ahead
+	flying  int32  // parts on them
+	conns   int32  // permits held, those on their way out included
+	serving int32  // being opened or open, not on their way out
+	handle  uint32 // in its slab
+}
+
+// noConns stands for the connections of every queue without any; it is never written.
+var noConns served
+
+// gains counts a connection that serves the queue from now on.
+func (m *Machine) gains(q *queue) {
+	if q.served == &noConns {
+		h := m.served.alloc()
+		q.served = m.served.at(h)
+		*q.served = served{handle: h}
+	}
+	q.conns++
+	q.serving++
+}
+
+// loses counts a connection that serves the queue no more, and holds none of its parts.
+func (m *Machine) loses(q *queue) {
+	if q.conns--; q.conns == 0 {
+		m.served.release(q.handle)
+		q.served = &noConns
+	}
+}
+
 // remember keeps a reply to be shown, not more than a line of it.
 func (q *queue) remember(r mail.Reply) {
 	const most = 500
@@ -47,7 +75,7 @@ func (q *queue) remember(r mail.Reply) {
 		r.Text = r.Text[:most]
 	}
 	r.Text, r.Enhanced = strings.Clone(r.Text), strings.Clone(r.Enhanced)
-	q.last = &r
+	q.history().last = &r
 }
 
 // kick looks at a queue and books what it waits for from now on. from is the counter
@@ -94,7 +122,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 		return
 	case l.route.class != mail.ClassDelivered:
 		m.thirst(h)
-		m.failHead(h, l.route.class, l.route.reply())
+		m.failHead(h, l.route.class, l.reply())
 		return
 	}
 	m.connect(h, from)
@@ -120,10 +148,7 @@ func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
 // limit alone keeps from having more wants one more: it waits there, and says so.
 func (m *Machine) wanted(q *queue, l *lane) int {
 	n := int(q.ready.n) + int(q.flying)
-	most := limit.Unlimited
-	if l.route != nil {
-		most = l.route.most
-	}
+	most := m.most(l)
 	w := ramp(n, most, l.policy.Ramp)
 	if w == most && n > most {
 		w++
@@ -153,7 +178,7 @@ func (m *Machine) stuck(l *lane) bool {
 // throttle whose turn the queue has; what is left of the turn is returned.
 func (m *Machine) handOut(h uint32, q *queue, l *lane, from limit.CounterID) limit.CounterID {
 	m.dry, m.handing, m.turn = m.dry[:0], h, 0
-	tokens := from != 0 && m.meta[from].throttle != nil
+	tokens := from != 0 && m.isThrottle(from)
 	if tokens {
 		m.turn = from
 	}

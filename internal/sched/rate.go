@@ -31,20 +31,28 @@ func (f *fare) cost(n int32) int32 {
 
 // fares is the throttles of a connection from a lane to an address of a host, most
 // specific first. Each is referred to once more.
-func (m *Machine) fares(l *lane, host, place uint32) (out []fare) {
-	hs, pl, names := m.hosts.at(host), m.places.at(place), m.laneText(l)
+func (m *Machine) fares(l *lane, host, place uint32) []fare {
+	names := m.laneText(l)
+	return m.faresBy(l, host, place, func(x *policy.Throttle, sent bool, generation uint64) limit.CounterID {
+		k := throttleKey(x, names, m.hosts.at(host).key.host, &m.places.at(place).key)
+		k.Sent = sent
+		return m.throttle(x, k, generation)
+	})
+}
+
+// faresBy is the same with buckets as find gives them.
+func (m *Machine) faresBy(l *lane, host, place uint32, find func(x *policy.Throttle, sent bool, generation uint64) limit.CounterID) (out []fare) {
+	hs, pl := m.hosts.at(host), m.places.at(place)
 	add := func(all []policy.Throttle, own bool, generation uint64) {
 		for i := range all {
 			x := &all[i]
-			k := throttleKey(x, names, hs.key.host, &pl.key)
-			f := fare{grant: m.throttle(x, k, generation), own: own, act: x.Act}
+			f := fare{grant: find(x, false, generation), own: own, act: x.Act}
 			if slices.ContainsFunc(out, func(o fare) bool { return o.grant == f.grant }) {
-				m.limits.Release(f.grant)
+				m.releaseFares([]fare{f})
 				continue
 			}
 			if x.Act != policy.ActConnections {
-				k.Sent = true
-				f.sent = m.throttle(x, k, generation)
+				f.sent = find(x, true, generation)
 			}
 			out = append(out, f)
 		}
@@ -69,25 +77,17 @@ func rateOf(r policy.Rate) limit.Rate {
 // what it owes it keeps.
 func (m *Machine) throttle(x *policy.Throttle, k limit.Key, generation uint64) limit.CounterID {
 	id, fresh := m.limits.Throttle(k, rateOf(x.Rate))
-	for int(id) >= len(m.meta) {
-		m.meta = append(m.meta, counterMeta{})
-	}
-	c := &m.meta[id]
+	by := sourceKey{throttle: x, generation: generation}
 	switch {
 	case fresh:
-		*c = counterMeta{limit: asLimit(x), throttle: x, generation: generation}
-	case generation > c.generation:
-		c.limit, c.throttle, c.generation = asLimit(x), x, generation
+		m.setSource(id, by, true)
+	case generation > m.sourceOf(id).generation:
+		m.setSource(id, by, false)
 		if m.limits.State(id).Rate != rateOf(x.Rate) {
 			m.limits.SetRate(m.now, id, rateOf(x.Rate))
 		}
 	}
 	return id
-}
-
-// asLimit is the name and origin of a throttle, in the form of those of counters.
-func asLimit(x *policy.Throttle) *policy.Limit {
-	return &policy.Limit{Option: x.Option, By: x.By, Origin: x.Origin}
 }
 
 // slow slows the throttle of a key down at once if the new configuration has it slower.
@@ -99,8 +99,7 @@ func (m *Machine) slow(x *policy.Throttle, k limit.Key, generation uint64) {
 		}
 		old, r := m.limits.State(id).Rate, rateOf(x.Rate)
 		if old.N == 0 || perSecond(r) < perSecond(old) || r.Burst < old.Burst {
-			c := &m.meta[id]
-			c.limit, c.throttle, c.generation = asLimit(x), x, generation
+			m.setSource(id, sourceKey{throttle: x, generation: generation}, false)
 			m.limits.SetRate(m.now, id, r)
 		}
 	}
@@ -110,8 +109,10 @@ func perSecond(r limit.Rate) float64 { return float64(r.N) * 1e9 / float64(r.Per
 
 func (m *Machine) releaseFares(fares []fare) {
 	for _, f := range fares {
-		m.limits.Release(f.grant)
-		if f.sent != 0 {
+		if f.grant&ownSlot == 0 {
+			m.limits.Release(f.grant)
+		}
+		if f.sent != 0 && f.sent&ownSlot == 0 {
 			m.limits.Release(f.sent)
 		}
 	}
@@ -137,14 +138,14 @@ func (m *Machine) nextSize(q *queue) int32 { return int32(m.size(m.parts.at(m.ne
 
 // pace is how many messages a second the rates let through to a route, 0 if they do not
 // bound it: the slowest rate of the queue's own, and no more than all hosts' together.
-func (m *Machine) pace(r *laneRoute) float64 {
+func (m *Machine) pace(r *site) float64 {
 	least, hosts := math.Inf(1), 0.0
 	for i := range r.hosts {
 		best := 0.0
 		for k := r.hosts[i].from; k < r.hosts[i].to; k++ {
 			own := math.Inf(1)
 			for _, f := range r.addrs[k].fares {
-				switch rate := m.limits.State(f.grant).Rate; {
+				switch rate := m.siteRate(r, f.grant); {
 				case f.sent == 0:
 				case f.own:
 					own = min(own, perSecond(rate))
@@ -162,10 +163,19 @@ func (m *Machine) pace(r *laneRoute) float64 {
 	return least
 }
 
+// siteRate is the rate of a throttle at a site; of one that each lane has for itself, as the
+// policy says.
+func (m *Machine) siteRate(s *site, id limit.CounterID) limit.Rate {
+	if id&ownSlot != 0 {
+		return rateOf(s.slots[id&^ownSlot].throttle.Rate)
+	}
+	return m.limits.State(id).Rate
+}
+
 // busy is how many connections the rates can keep busy at most, with one to spare: the
 // message rate times the time that a message takes, the opening of its connection included.
 func (l *lane) busy() int {
-	if l.route == nil || l.route.pace == 0 {
+	if l.route.pace == 0 {
 		return math.MaxInt32
 	}
 	return int(min(math.Ceil(l.route.pace*float64(l.service)/1e9), 1e9)) + 1
@@ -174,14 +184,17 @@ func (l *lane) busy() int {
 // paced takes note of how long a message took. When that changes how many connections the
 // rates can keep busy, every queue of the lane is looked at.
 func (m *Machine) paced(l *lane, ns int64) {
+	if l.route.pace == 0 {
+		return
+	}
 	before := l.busy()
-	if l.takes(ns); l.busy() != before {
+	if m.needMore(l).takes(ns); l.busy() != before {
 		m.stirLane(l, true)
 	}
 }
 
 // takes has the mean time that a message takes follow one more sample.
-func (l *lane) takes(ns int64) {
+func (l *laneMore) takes(ns int64) {
 	if l.service == 0 {
 		l.service = max(ns, 1)
 		return
@@ -268,7 +281,7 @@ func (m *Machine) grantTolls(fares []fare, paid, n int32) []limit.Toll {
 
 func (m *Machine) grantedTolls(tolls []limit.Toll) {
 	for _, x := range tolls {
-		m.meta[x.Throttle].grants.add(m.now, uint32(x.N))
+		m.needUse(x.Throttle).grants.add(m.now, uint32(x.N))
 	}
 }
 

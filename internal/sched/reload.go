@@ -19,6 +19,8 @@ func (m *Machine) policyChanged(ev *PolicyChanged) {
 	for t := range m.names.tenants {
 		m.limits.SetWeight(int32(t), max(m.weights[m.names.tenants[t]], 1))
 	}
+	m.reloads++
+	clear(m.rulesBy)
 	m.server = ev.Server
 	m.openFiles()
 	queues, hosts, generation := ev.Queues, ev.Hosts, ev.Generation
@@ -72,16 +74,13 @@ func (m *Machine) lower(x *policy.Limit, k limit.Key, generation uint64) {
 		return
 	}
 	if s := m.limits.State(id); x.Max+x.Reserve < s.Limit+s.Reserve {
-		m.meta[id].limit, m.meta[id].generation = x, generation
+		m.setSource(id, sourceKey{limit: x, generation: generation}, false)
 		m.limits.SetLimit(id, x.Max, x.Reserve)
 	}
 }
 
 func (m *Machine) findLane(b, d string) (uint32, bool) {
-	bh, ok1 := m.names.bindingOf[b]
-	dh, ok2 := m.names.domainOf[d]
-	h, ok := m.laneTo(laneKey{bh, dh})
-	return h, ok && ok1 && ok2
+	return m.laneTo(laneKey{m.names.bindingOf[b], m.findDomain(d)})
 }
 
 func (m *Machine) findHost(b, name string) (uint32, bool) {
@@ -98,14 +97,14 @@ func (m *Machine) renewQueue(x *QueuePolicy, generation uint64) {
 	l := m.lanes.at(h)
 	if x.Policy == nil {
 		m.names.bindings[l.key.binding].gone = true
-		l.generation = generation
+		l.rules = m.rulesOf(l.policy, generation)
 		return
 	}
 	if generation < l.generation {
 		return
 	}
 	m.takePolicy(l, x.Policy, generation)
-	if x.Ask && l.route != nil {
+	if x.Ask {
 		l.route.until = 0
 	}
 	m.setRouting(h, x.Routing)
@@ -122,30 +121,28 @@ func (m *Machine) renewHost(x *HostPolicy, generation uint64) {
 }
 
 func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
-	if l.route != nil && !sameWay(l.policy, p) {
+	if !sameWay(l.policy, p) {
 		l.route.until = 0 // where its mail goes is asked again
 	}
 	if p.Expiration != l.policy.Expiration {
 		m.sweep(sweepTimes)
 	}
-	l.policy, l.generation = p, generation
+	l.rules = m.rulesOf(p, generation)
 	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
 	l.suspended = p.Suspended || m.laneSuspension(l) != nil
-	l.others = nil
+	m.forgetOthers(l)
 }
 
 // renewPaths puts a lane on the counters of its policy, and has its queues begin anew.
 func (m *Machine) renewPaths(l *lane) {
-	if l.route != nil {
-		m.setPaths(l)
-	}
+	m.renewSite(l)
 	m.touchLane(l)
 }
 
 // renewConn moves an open connection: released where it was, charged where it is.
 func (m *Machine) renewConn(h uint32, c *conn) {
-	path, _ := m.path(m.lanes.at(c.lane), c.host, c.place)
+	path := m.path(m.lanes.at(c.lane), c.host, c.place)
 	m.limits.Move(&c.permit, path)
 	m.releasePath(path)
 	m.setFares(c)

@@ -15,7 +15,7 @@ import (
 // no connection counts nowhere and none is opened into room that is not there (S11).
 
 // routingOf is the routing domain of a lane by name.
-func (m *Machine) routingOf(l *lane) string { return m.names.domains.at(l.routing).name }
+func (m *Machine) routingOf(l *lane) string { return m.domainText(l.routing) }
 
 // setRouting gives a lane its routing domain (empty: the gateway of its policy, or its
 // own domain) and reports whether it is another than before. The caller sees to the
@@ -26,19 +26,28 @@ func (m *Machine) setRouting(h uint32, name string) bool {
 		name = l.policy.Gateway
 	}
 	own, old := l.key.domain, l.routing
-	if name == "" || name == m.names.domains.at(own).name {
-		name = m.names.domains.at(own).name
+	now := own
+	if name != "" && name != m.domainText(own) {
+		now = m.useDomain(name)
 	}
-	if old != 0 && m.names.domains.at(old).name == name {
+	if now == old {
+		if now != own {
+			m.dropDomain(now)
+		}
 		return false
-	}
-	now := m.domain(name)
-	l.routing = now
-	if now != own {
-		m.underList(&m.names.domains.at(now).under).push(h)
 	}
 	if old != 0 && old != own {
 		m.leaveRouting(h, old)
+	}
+	l.routing = now
+	if now != own {
+		under := m.names.under[now]
+		if under == nil {
+			under = &list{}
+			m.names.under[now] = under
+		}
+		m.needMore(l).under = true
+		m.underList(under).push(h)
 	}
 	l.suspended = l.policy.Suspended || m.laneSuspension(l) != nil
 	m.haltQueues(l)
@@ -47,19 +56,13 @@ func (m *Machine) setRouting(h uint32, name string) bool {
 
 // leaveRouting takes a lane from under a domain that is not its own.
 func (m *Machine) leaveRouting(h, domain uint32) {
-	m.underList(&m.names.domains.at(domain).under).remove(h)
-	m.dropDomain(domain)
-}
-
-// dropDomain forgets a name that nothing is queued for or counted under.
-func (m *Machine) dropDomain(h uint32) {
-	d := m.names.domains.at(h)
-	if d.lanes.n > 0 || d.under.n > 0 {
-		return
+	m.lanes.at(h).under = false
+	under := m.names.under[domain]
+	if m.underList(under).remove(h); under.n == 0 {
+		delete(m.names.under, domain)
 	}
-	delete(m.names.domainOf, d.name)
-	*d = domain{}
-	m.names.domains.release(h)
+	m.dropDomain(domain)
+	m.tidy(m.lanes.at(h))
 }
 
 // reroute takes over the routing domain of an answer and what holds under it.
@@ -122,20 +125,6 @@ func (m *Machine) noDoubt(l *lane, c *conn) {
 // nextUrgent does one visit of what must be done before anything is opened.
 func (m *Machine) nextUrgent() bool { return m.nextOf(&m.urgent) }
 
-// remember keeps what a reload needs to decide on the rollup again without asking the
-// DNS, and reports whether the hosts are others than before.
-func (r *laneRoute) remember(ev *Resolved) (others bool) {
-	names := hostNames(ev)
-	sum := digest(names) + kinds(ev.Hosts)
-	others = r.digest != 0 && r.digest != sum
-	r.digest = sum
-	r.byMX, r.best = ev.Best > 0, nil
-	if best := ev.MX[:min(ev.Best, len(ev.MX))]; !slices.Equal(best, firstHosts(ev.Hosts)) {
-		r.best = slices.Clone(best)
-	}
-	return others
-}
-
 // hostNames is all hosts that mail may go to, by an answer.
 func hostNames(ev *Resolved) []string {
 	if len(ev.MX) > 0 && len(ev.Barred) == 0 {
@@ -165,37 +154,24 @@ func firstHosts(hosts []RouteHost) []string {
 func digest(names []string) uint64 {
 	sum := uint64(1)
 	for _, n := range names { // a sum, so that the order does not matter
-		h := uint64(14695981039346656037)
-		for i := range len(n) {
-			h = (h ^ uint64(n[i])) * 1099511628211
-		}
-		sum += h | 1
+		sum += hashText(n) | 1
 	}
 	return max(sum, 1)
 }
 
-// bestHosts is the hosts of the best preference in the lane's MX records; nil when they
-// are not known.
-func (m *Machine) bestHosts(r *laneRoute) []string {
-	if r == nil || !r.byMX {
-		return nil
+// hashText is FNV-1a.
+func hashText(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
 	}
-	if r.best != nil || len(r.hosts) == 0 {
-		return r.best
-	}
-	var names []string
-	for i := range r.hosts {
-		if r.hosts[i].preference == r.hosts[0].preference {
-			names = append(names, m.hosts.at(r.hosts[i].host).key.host)
-		}
-	}
-	return names
+	return h
 }
 
 // rollupText says why a lane is counted under what it is; empty when there is nothing to
 // say or it is not known yet.
 func (m *Machine) rollupText(l *lane) string {
-	if l.policy.Under.Kind == policy.UnderNone && l.policy.Rollup.Apart == "" && m.bestHosts(l.route) == nil {
+	if l.policy.Under.Kind == policy.UnderNone && l.policy.Rollup.Apart == "" && m.bestOf(l.route.site) == nil {
 		return ""
 	}
 	_, d := m.laneNames(l)

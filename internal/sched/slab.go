@@ -37,5 +37,13 @@ func (s *slab[T]) release(h uint32) {
 	s.free = append(s.free, h)
 }
 
+// reach makes the slab hold handle h and all below: the caller gives the handles.
+func (s *slab[T]) reach(h uint32) {
+	for int(h/chunk) >= len(s.chunks) {
+		s.chunks = append(s.chunks, new([chunk]T))
+	}
+	s.next = max(s.next, h+1)
+}
+
 // has reports whether h was ever given.
 func (s *slab[T]) has(h uint32) bool { return h != 0 && h < s.next }

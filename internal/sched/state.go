@@ -25,7 +25,7 @@ func (m *Machine) state(now int64, h uint32) (string, int64) {
 		return "held back: outcomes cannot be written to the spool", 0
 	case m.held:
 		return "held back: accounting or the spool does not keep up", 0
-	case q.waitOn != 0 && m.meta[q.waitOn].throttle != nil:
+	case q.waitOn != 0 && m.isThrottle(q.waitOn):
 		return m.tokenState(now, q)
 	case q.waitOn != 0:
 		c := m.limits.State(q.waitOn)
@@ -33,10 +33,10 @@ func (m *Machine) state(now int64, h uint32) (string, int64) {
 	case q.gated:
 		return m.gateState(now, q, l)
 	case l.timer != noTimer:
-		return "no resolver answers: " + l.route.reply().String(), m.wheel.timers.at(l.timer).tick << tickBits
-	case l.route != nil && l.route.asking:
+		return "no resolver answers: " + l.reply().String(), m.wheel.timers.at(l.timer).tick << tickBits
+	case l.route.asking:
 		return "resolving", 0
-	case l.route != nil && l.route.known && l.route.class == mail.ClassDelivered && m.allFailed(now, l):
+	case l.route.known && l.route.class == mail.ClassDelivered && m.allFailed(now, l):
 		return "all hosts failed; uses the connections that are open", 0
 	case q.flying > 0:
 		return fmt.Sprintf("delivering: %d messages over %d connections", q.flying, q.conns), 0
@@ -66,7 +66,7 @@ func (m *Machine) gateState(now int64, q *queue, l *lane) (string, int64) {
 	if s, at, ok := m.closedState(now, b.gate); ok {
 		return s, at
 	}
-	if l.route == nil {
+	if !l.route.begun {
 		return "ready", 0
 	}
 	for i := range l.route.hosts {

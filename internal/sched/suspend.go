@@ -121,7 +121,7 @@ func (m *Machine) halt(sel selector) {
 			return
 		}
 		l.suspended = l.policy.Suspended || m.laneSuspension(l) != nil
-		l.others = nil
+		m.forgetOthers(l)
 		m.haltQueues(l)
 		m.touchLane(l)
 	})

@@ -117,6 +117,7 @@ func (e *Explanation) Text(w io.Writer, s Style) {
 	fmt.Fprintf(w, "  %d ready, %d queued for later, %d connections%s; the oldest message is %s old\n", e.Ready, e.Queued, e.Conns, wanted(e), spanOf(e.Oldest))
 	if e.LastReply != "" {
 		fmt.Fprintf(w, "  last reply: %s\n", mail.Printable(e.LastReply))
+		e.LastClass.write(w)
 	}
 	var g grid
 	if len(e.Causes) > 0 {
@@ -134,6 +135,16 @@ func (e *Explanation) Text(w io.Writer, s Style) {
 		g.row("", h.Host, fmt.Sprint(h.Preference), h.Addresses, fmt.Sprint(h.Conns), h.State, h.Why)
 	}
 	g.write(w, s, "  ")
+	for _, h := range e.Hosts {
+		broken(w, h.Host, h.Broken)
+	}
+}
+
+// broken says what a host offers and does not do.
+func broken(w io.Writer, host, what string) {
+	if what != "" {
+		fmt.Fprintf(w, "  %s: %s\n", mail.Printable(host), mail.Printable(what))
+	}
 }
 
 // counters writes a path, the counter that blocks set off.
@@ -238,6 +249,9 @@ func (x *HostExplanation) text(w io.Writer, s Style) {
 		g.row("", a.Address, fmt.Sprint(a.Conns), a.State)
 	}
 	g.write(w, s, "  ")
+	for _, a := range x.Addresses {
+		broken(w, x.Host, a.Broken)
+	}
 	if n := len(x.Waiting) + x.More; n > 0 {
 		fmt.Fprintf(w, "  %d queues wait before it\n", n)
 	}
@@ -298,3 +312,14 @@ func spanOf(s float64) string {
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
+
+// write says what the last reply is about.
+func (c *ReplyClass) write(w io.Writer) {
+	switch {
+	case c == nil:
+	case c.Scope == "":
+		fmt.Fprintln(w, "    no reply rule knows what it complains of")
+	default:
+		fmt.Fprintf(w, "    about: %s, scope %s; bounce class %d %s\n", c.Class, c.Scope, c.BounceClass, c.Bounce)
+	}
+}

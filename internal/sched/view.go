@@ -46,9 +46,10 @@ type Explanation struct {
 	Conns     int                `json:"connections"`
 	Hosts     []HostView         `json:"hosts"`
 	LastReply string             `json:"last_reply,omitempty"`
-	Wanted    int                `json:"wanted"`          // connections that it wants, those that it has included
-	Cause     string             `json:"cause"`           // what it waits for now: "OPTION KEY", "resolving", ...; empty: it wants no more connections than it has
-	Since     string             `json:"since,omitempty"` // RFC 3339
+	LastClass *ReplyClass        `json:"last_reply_class,omitempty"` // what the reply rules say about it: filled in outside
+	Wanted    int                `json:"wanted"`                     // connections that it wants, those that it has included
+	Cause     string             `json:"cause"`                      // what it waits for now: "OPTION KEY", "resolving", ...; empty: it wants no more connections than it has
+	Since     string             `json:"since,omitempty"`            // RFC 3339
 	SinceAt   int64              `json:"-"`
 	For       float64            `json:"for_seconds"` // how long it has waited for that
 	Causes    []CauseView        `json:"causes"`      // its waiting time by cause, the longest first
@@ -73,15 +74,25 @@ type Estimate struct {
 	Basis   string  `json:"basis"` // what it is worked out from, in words
 }
 
+// ReplyClass is what the reply rules say about a receiver's reply.
+type ReplyClass struct {
+	Class       string `json:"class"` // what it complains of; "unknown": no rule knows
+	Scope       string `json:"scope,omitempty"`
+	BounceClass int    `json:"bounce_class"`
+	Bounce      string `json:"bounce"` // the bounce class in words
+	Rule        string `json:"rule,omitempty"`
+}
+
 // HostView is one host of a queue's route.
 type HostView struct {
 	Host       string `json:"host"`
 	Preference int    `json:"preference"`
 	Addresses  string `json:"addresses"`
 	Conns      int    `json:"connections"`
-	State      string `json:"state"` // "ok", "failed, tried again in 80s", "full", ...
-	Why        string `json:"why"`   // more of it, in words: what is full, why it is not used; empty: nothing to say
-	TLS        string `json:"tls"`   // what a connection must do about TLS, and what asks for it
+	State      string `json:"state"`  // "ok", "failed, tried again in 80s", "full", ...
+	Why        string `json:"why"`    // more of it, in words: what is full, why it is not used; empty: nothing to say
+	TLS        string `json:"tls"`    // what a connection must do about TLS, and what asks for it
+	Broken     string `json:"broken"` // what it offers and does not do; filled in by the server, which remembers it
 }
 
 // QueueView is one row of `queue list`.

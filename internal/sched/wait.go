@@ -87,7 +87,7 @@ func (m *Machine) counterCause(id limit.CounterID) uint32 {
 			id = twin
 		}
 	}
-	x := &m.meta[id]
+	x := m.needUse(id)
 	if x.cause == noCause {
 		x.cause = m.causes.alloc()
 		*m.causes.at(x.cause) = cause{label: m.label(id), counter: id, tally: m.tallyFor(m.limits.Key(id).Option)}
@@ -102,8 +102,8 @@ func (m *Machine) releaseCause(c uint32) {
 	if x.refs--; x.refs > 0 {
 		return
 	}
-	if y := &m.meta[x.counter]; y.cause == c {
-		y.cause = noCause
+	if m.useOf(x.counter).cause == c {
+		m.needUse(x.counter).cause = noCause
 	}
 	*x = cause{}
 	m.causes.release(c)
@@ -135,9 +135,9 @@ func (m *Machine) causeOf(q *queue) uint32 {
 		return uint32(q.before)
 	case l.timer != noTimer:
 		return causeResolver
-	case l.route != nil && l.route.asking:
+	case l.route.asking:
 		return causeResolving
-	case q.leaning && l.route != nil && l.route.class != mail.ClassDelivered:
+	case q.leaning && l.route.begun && l.route.class != mail.ClassDelivered:
 		return causeDomain
 	case q.leaning:
 		return causeHosts
@@ -183,10 +183,7 @@ func (m *Machine) endWait(h uint32, q *queue) {
 	t.ticks += m.now>>tickBits - q.since>>tickBits
 	m.tell(c, q.since)
 	if m.now > q.since {
-		if q.waits == nil {
-			q.waits = &waits{}
-		}
-		m.addWait(q.waits, c, q.since, m.now)
+		m.addWait(q.history(), c, q.since, m.now)
 		m.age(h, q)
 	}
 	q.cause, q.since = noCause, 0
@@ -212,10 +209,19 @@ const (
 	minuteNever = -historyLen
 )
 
-// waits is the history of a queue: its waiting time by cause.
+// waits is the history of a queue: its waiting time by cause, and what a receiver said last.
 type waits struct {
 	by    []waited
+	last  *mail.Reply
 	aging bool // its buckets are going to be dropped ten minutes after the last wait
+}
+
+// history is the queue's, to be written.
+func (q *queue) history() *waits {
+	if q.waits == nil {
+		q.waits = &waits{}
+	}
+	return q.waits
 }
 
 // waited is one cause in it. The buckets of the last ten minutes are there while there

@@ -186,6 +186,7 @@ func (b backend) Domain(name string) (admin.Domain, error) {
 	out.Queues, out.Hosts, out.Conns, out.More = list(d.Queues), list(d.Hosts), d.Conns, more
 	slices.SortFunc(out.Queues, func(a, b sched.QueueView) int { return cmp.Compare(a.Queue, b.Queue) })
 	b.stampQueues(out.Queues)
+	b.habits(out.Hosts)
 	return out, nil
 }
 

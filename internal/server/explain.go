@@ -99,7 +99,9 @@ func (b backend) complete(e *sched.Explanation) {
 	b.stampAll(e.Path)
 	e.Next, e.Since = clock.Time(e.NextAt), clock.Time(e.SinceAt)
 	b.stampEstimate(e.Estimate)
+	b.habits(e.Hosts)
 	e.Path, e.Hosts, e.Causes = list(e.Path), list(e.Hosts), list(e.Causes)
+	b.classify(e)
 	if e.Waited == nil {
 		e.Waited = map[string]float64{}
 	}
@@ -229,6 +231,9 @@ func (b backend) explainHost(name string) (sched.Explained, error) {
 			names = append(names, h.Waiting[:min(room, len(h.Waiting))]...)
 		}
 		x.More += len(h.Waiting) + h.More
+		for k := range h.Addresses {
+			h.Addresses[k].Broken = b.habit(h.Host, h.Addresses[k].Address)
+		}
 		h.Addresses, h.Path, h.Waiting = list(h.Addresses), list(h.Path), list(h.Waiting)
 	}
 	if len(x.Hosts) == 0 {

@@ -43,6 +43,7 @@ func (s *Server) Reload() ([]string, error) {
 	s.policies.set(next)
 	s.rules.Store(rules)
 	s.checkFiles(next)
+	s.readSuppression()
 	s.driver.Reload(sched.PolicyChanged{Generation: next.Generation, Server: s.bounds(next), Tenants: next.Tenants}, s.fill)
 	s.log.Info("configuration reloaded", "file", next.File, "generation", next.Generation)
 	return warnings, nil

@@ -42,23 +42,24 @@ type Server struct {
 	files    int                            // open files that the system gives
 	finding  atomic.Pointer[policy.Finding]
 
-	spool    *spool.Disk
-	accounts *account.Writer
-	driver   *live.Driver
-	agent    *deliver.Agent
-	edges    *edges
-	store    *store
-	notebook *notebook
-	tls      *tlsPolicies // nil in a sandbox
-	gate     *gate
-	injector *inject.Injector
-	tracer   deliver.Tracer
-	sandbox  *sandbox
-	metrics  *metrics.Metrics
-	surveys  surveys
-	lookups  lookups
-	resolver atomic.Pointer[dns.Resolver]
-	router   atomic.Pointer[dns.Router]
+	spool       *spool.Disk
+	accounts    *account.Writer
+	driver      *live.Driver
+	agent       *deliver.Agent
+	edges       *edges
+	store       *store
+	notebook    *notebook
+	suppression *suppression
+	tls         *tlsPolicies // nil in a sandbox
+	gate        *gate
+	injector    *inject.Injector
+	tracer      deliver.Tracer
+	sandbox     *sandbox
+	metrics     *metrics.Metrics
+	surveys     surveys
+	lookups     lookups
+	resolver    atomic.Pointer[dns.Resolver]
+	router      atomic.Pointer[dns.Router]
 
 	begun    *policy.Snapshot         // of the start: what a reload cannot change is as it says
 	fronts   map[string]*smtpin.Front // by the listener's address
@@ -105,12 +106,16 @@ func (s *Server) start() error {
 	if err := s.openNotebook(); err != nil {
 		return err
 	}
+	if err := s.openSuppression(); err != nil {
+		return err
+	}
 	if err := s.openTLS(); err != nil {
 		return err
 	}
 	if err := s.connect(); err != nil {
 		return err
 	}
+	go s.watchSuppression()
 	s.notebook.restore(s.driver.Step)
 	n, err := s.recover()
 	if err != nil {
@@ -205,7 +210,6 @@ func (s *Server) connect() error {
 	if err := s.routeBy(snap); err != nil {
 		return err
 	}
-	s.tls.run(s.policies.snapshot)
 	e := newEdges(s.ctx, s.log)
 	s.edges = e
 	s.driver = live.New(s.opts.Clock, sched.Config{
@@ -220,10 +224,13 @@ func (s *Server) connect() error {
 		Events: s.driver.Step, OwnListener: dns.Listeners(s.listening()),
 		Open: func(id mail.ID) (deliver.Message, error) { return s.spool.Open(id) },
 		Lost: func(err error) bool { return errors.Is(err, spool.ErrDamaged) },
-		Now:  s.wall, Tracer: &s.tracer, Judge: s.judge,
+		Now:  s.wall, Tracer: &s.tracer, Judge: s.judge, Outgoing: s.outgoing,
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
+	}
+	if s.tls != nil {
+		cfg.Secured, cfg.Observe = s.tls.secured, s.tls.reports.Tests
 	}
 	s.agent = deliver.New(cfg)
 	s.store = &store{
@@ -241,8 +248,12 @@ func (s *Server) connect() error {
 	s.injector, err = inject.New(inject.Config{
 		Settings: s.policies.snapshot, Spool: s.spool, Submitter: inject.SubmitFunc(s.submit), Gate: s.gate.closed,
 		Now: s.wall, Refused: s.metrics.Refused,
+		Report: s.incoming, Suppressed: s.suppression.Has,
 		Signing: s.signing, Unsigned: (&unsigned{log: s.log}).tell,
 	})
+	if err == nil {
+		s.tls.run(s.policies.snapshot)
+	}
 	return err
 }
 

@@ -81,7 +81,7 @@ func (s *Server) flush() error {
 	s.driver.Halt()
 	s.cancel()
 	s.edges.logs.close()
-	errSpool := errors.Join(s.notebook.close(), s.tls.close(), s.spool.Close())
+	errSpool := errors.Join(s.notebook.close(), s.tls.close(), s.suppression.close(), s.spool.Close())
 	if r := s.resolver.Load(); r != nil {
 		r.Close()
 	}
@@ -103,6 +103,9 @@ func (s *Server) abandon() {
 	}
 	if s.accounts != nil {
 		_ = s.accounts.Close() // the start has failed with an error of its own
+	}
+	if s.suppression != nil {
+		_ = s.suppression.close()
 	}
 	if s.notebook != nil {
 		_ = s.notebook.close()

@@ -91,8 +91,13 @@ func (s *session) sayHello(c command) bool {
 		return true
 	}
 	lines := []string{
-		"250-" + name, "250-PIPELINING", "250-SIZE " + strconv.FormatInt(s.sink.opts.MaxSize, 10), "250-8BITMIME",
-		"250-SMTPUTF8", "250-ENHANCEDSTATUSCODES", "250-CHUNKING",
+		"250-" + name, "250-SIZE " + strconv.FormatInt(s.sink.opts.MaxSize, 10), "250-8BITMIME",
+		"250-SMTPUTF8", "250-ENHANCEDSTATUSCODES",
+	}
+	for _, extension := range optional {
+		if s.sink.opts.offers(extension) {
+			lines = append(lines, "250-"+extension)
+		}
 	}
 	if s.sink.tlsConfig != nil && s.tls == nil {
 		lines = append(lines, "250-STARTTLS")

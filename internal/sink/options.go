@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,9 +35,12 @@ type Options struct {
 	Faults    []Fault
 	Seed      uint64 // of the faults; 0: one is chosen, see Sink.Seed
 
-	IDHeader string // names the header that tells messages apart; default Message-ID
-	MaxSize  int64  // of a message, octets; default 100 MiB
-	TLS      bool   // offer STARTTLS with a certificate made at start
+	IDHeader string   // names the header that tells messages apart; default Message-ID
+	MaxSize  int64    // of a message, octets; default 100 MiB
+	Without  []string // extensions that are not offered: PIPELINING, CHUNKING
+	TLS      bool     // offer STARTTLS with a certificate made at start
+	// Certificate and Key are files, PEM, that STARTTLS is offered with instead; set together.
+	Certificate, Key string
 
 	Ledger  string // append the id of each accepted message to this file, before its 250
 	Dump    string // keep the first messages in this directory, N.eml and N.json
@@ -107,9 +111,13 @@ func (o Options) validate() error {
 	bad(o.SlowEvery < 0, "slow-every %s: below 0", o.SlowEvery)
 	bad(o.Idle < 0, "idle %s: below 0", o.Idle)
 	bad(o.MaxSize < 0, "max-size %d: below 0", o.MaxSize)
+	bad((o.Certificate == "") != (o.Key == ""), "certificate and key belong together: one of them is missing")
 	bad(o.DumpMax < 0, "dump-max %d: below 0", o.DumpMax)
 	bad(strings.ContainsAny(o.IDHeader, ": \t\r\n"), "id-header %q: not the name of a header", o.IDHeader)
 	bad(strings.ContainsAny(o.Hostname, " \t\r\n"), "hostname %q: not a name", o.Hostname)
+	for _, w := range o.Without {
+		bad(!slices.Contains(optional, strings.ToUpper(w)), "without %q: want %s", w, strings.Join(optional, " or "))
+	}
 	seen := map[FaultKind]bool{}
 	for _, f := range o.Faults {
 		bad(seen[f.Kind], "fault %s: given twice", f.Kind)
@@ -118,6 +126,15 @@ func (o Options) validate() error {
 		bad(err != nil, "%w", err)
 	}
 	return errors.Join(errs...)
+}
+
+// optional are the extensions that a sink can be without. They change only what it offers: a client
+// that makes use of them nevertheless is served.
+var optional = []string{"PIPELINING", "CHUNKING"}
+
+// offers reports whether an extension is offered.
+func (o Options) offers(extension string) bool {
+	return !slices.ContainsFunc(o.Without, func(w string) bool { return strings.EqualFold(w, extension) })
 }
 
 // shares returns the faults that can happen at all.

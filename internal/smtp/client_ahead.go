@@ -27,6 +27,7 @@ func (c *Client) offer(tx *Transaction) {
 	n.behind = true
 	n.early = false // its content goes when that of tx has been answered
 	if !n.answered {
+		c.used |= Ahead
 		c.putGroup(n)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"github.com/sluice-mta/sluice/internal/mail"
 )
 
 // Feature is a way to save turns that a receiver may offer, and then not do.
@@ -85,6 +87,7 @@ func (c *Client) disprove(f Feature, why string, silent bool) {
 func (c *Client) acquit() {
 	c.habits.Broken &^= c.accused
 	c.habits.Silent &^= c.accused
+	c.cleared |= c.accused
 	c.accused = 0
 }
 
@@ -110,24 +113,26 @@ func speaksOfOrder(reply []byte) bool {
 func (c *Client) suspect(tx *Transaction) bool {
 	switch {
 	case tx.behind:
-		c.doubt(tx, Ahead)
+		return c.doubt(tx, Ahead)
 	case c.does(Pipelining) || tx.doubt != 0:
-		c.doubt(tx, Pipelining)
-	default:
-		if tx.again {
-			c.acquit()
-		}
-		return false
+		return c.doubt(tx, Pipelining)
+	case tx.again:
+		c.acquit()
 	}
-	return true
+	return false
 }
 
-// doubt notes that the reply just read speaks against a feature; the rest of the
-// transaction is not to be relied upon.
-func (c *Client) doubt(tx *Transaction, f Feature) {
+// doubt notes that the reply just read speaks against a feature: the rest of the
+// transaction is not to be relied upon. False: the feature was cleared of that in this session. So
+// a transaction is sent once more for each feature at most.
+func (c *Client) doubt(tx *Transaction, f Feature) bool {
+	if c.cleared&f != 0 {
+		return false
+	}
 	if tx.doubt |= f; c.does(f) {
 		c.disprove(f, clipText("a pipelined command was answered with "+c.rr.Reply(0).String()), false)
 	}
+	return true
 }
 
 // outOfStep notes that the receiver has said more than it was asked. What it does least
@@ -151,10 +156,9 @@ func (c *Client) blame(tx *Transaction, e *SessionError) {
 		}
 	}
 	c.blamed = true
-	// That a session is lost may have other reasons: when it is lost with the first message, that
-	// counts as it would without the feature.
-	said := c.habits.Silent&c.culprit == 0
-	tx.Retry = tx.Retry || c.culprit != 0 && !tx.content && (said || tx.behind)
+	// That a session is lost, or out of step, may have other reasons: with the first message it
+	// counts as it would without the feature. That the receiver says so has no other.
+	tx.Retry = tx.Retry || c.culprit != 0 && !tx.content && (e.Kind == EndSaid || tx.behind)
 }
 
 func (c *Client) onTrial(tx *Transaction, e *SessionError) Feature {
@@ -202,7 +206,7 @@ func (c *Client) chunkReply(tx *Transaction, code int) *SessionError {
 		why := fmt.Sprintf("BDAT was answered with %s", clipText(c.rr.Reply(0).String()))
 		c.disprove(Chunking, why, false)
 		c.culprit, tx.Retry = Chunking, true
-		return c.fail(tx.stage(tx.steps()), "sending the content", protocolError("%s", why))
+		return c.fail(mail.StageDot, "sending the content", protocolError("%s", why))
 	}
 	c.prove(Chunking)
 	return nil

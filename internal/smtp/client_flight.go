@@ -79,6 +79,7 @@ func (c *Client) putGroup(tx *Transaction) {
 	n := 1
 	if c.does(Pipelining) {
 		n = clientGroup
+		c.used |= Pipelining
 	}
 	for last := tx.steps(); n > 0 && tx.sent < last; tx.sent++ {
 		if tx.skip(tx.sent) {

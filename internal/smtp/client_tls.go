@@ -78,6 +78,8 @@ type TLSRequirement struct {
 	// trust anchors of ClientVerifyDANE; the first is asked for by SNI. Default: Host alone.
 	Names []string
 	TLSA  []mail.TLSA // usable ones, for ClientVerifyDANE
+	// Observe is told, for ClientVerifyNone, what ClientVerifyHost would say; nil: nobody is.
+	Observe func(error)
 	// MinVersion is the oldest version spoken (tls.VersionTLS12); default: 1.0 without
 	// verification, 1.2 with.
 	MinVersion uint16
@@ -126,7 +128,8 @@ func (t *ClientTLS) Config(r TLSRequirement) (*tls.Config, error) {
 		// RFC 7435: without verification nothing is gained by refusing what is old.
 		cfg.MinVersion = tls.VersionTLS10
 		cfg.CipherSuites = opportunisticSuites()
-	} else {
+	}
+	if r.Verify != ClientVerifyNone || r.Observe != nil {
 		roots, err := t.trusted(&r)
 		if err != nil {
 			return nil, err

@@ -23,8 +23,6 @@ const (
 	// slack is how much of a file may be facts that have changed since, beyond three
 	// quarters of it.
 	slack = 64 << 10
-	// maxFile is the largest file that is read: what T5 allows, with room.
-	maxFile = 5*MaxBytes + slack
 )
 
 // ErrFull: the facts would be more than MaxBytes, or a key or value is too long.
@@ -34,6 +32,8 @@ var ErrFull = errors.New("too much to remember")
 type Options struct {
 	FS  vfs.FS // nil: the real one
 	Dir string // made when it is missing
+	// MaxBytes bounds all facts together; 0: the constant MaxBytes.
+	MaxBytes int64
 	// Log is told what was found damaged or could not be done; nil: nobody is.
 	Log func(level slog.Level, text string)
 }
@@ -42,6 +42,7 @@ type Options struct {
 type Store struct {
 	fs  vfs.FS
 	dir string
+	max int64
 	log func(slog.Level, string)
 
 	mu    sync.Mutex
@@ -56,7 +57,10 @@ type Store struct {
 // Open reads the facts. A missing directory or file is an empty store; damage is set
 // aside and logged. An error says that the directory cannot be made or read.
 func Open(o Options) (*Store, error) {
-	s := &Store{fs: o.FS, dir: o.Dir, log: o.Log, facts: map[string][]byte{}}
+	s := &Store{fs: o.FS, dir: o.Dir, log: o.Log, facts: map[string][]byte{}, max: o.MaxBytes}
+	if s.max == 0 {
+		s.max = MaxBytes
+	}
 	if s.fs == nil {
 		s.fs = vfs.OS{}
 	}
@@ -119,8 +123,8 @@ func (s *Store) read() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size > maxFile {
-		return nil, fmt.Errorf("%s has %d octets; at most %d can be", name, size, int64(maxFile))
+	if most := 5*s.max + slack; size > most { // what T5 allows, with room
+		return nil, fmt.Errorf("%s has %d octets; at most %d can be", name, size, most)
 	}
 	content := make([]byte, size)
 	if _, err := f.ReadAt(content, 0); err != nil && !errors.Is(err, io.EOF) {
@@ -178,7 +182,7 @@ func (s *Store) change(op byte, key string, value []byte) error {
 		s.live += recordSize(key, value)
 	}
 	err := error(nil)
-	if s.live > MaxBytes && s.live > before {
+	if s.live > s.max && s.live > before {
 		err = ErrFull
 	} else {
 		s.apply(op, key, value)

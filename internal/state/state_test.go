@@ -268,7 +268,7 @@ func TestTooLargeAFile(t *testing.T) {
 	open(t, fs)
 	f, err := fs.Create(dir + "/" + fileName)
 	if err == nil {
-		err = f.Truncate(maxFile + 1)
+		err = f.Truncate(5*MaxBytes + slack + 1)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,8 @@ func TestLine(t *testing.T) {
 	if took, least := time.Since(begin), 100/5*20*time.Millisecond; took < least {
 		t.Errorf("100 messages over 5 sessions took %v; 20 round trips are %v", took, least)
 	}
+	free := func() bool { open, _, _ := line.Counts(); return open == 0 }
+	Until(t, 10*time.Second, "the line to be free", free)
 	c, err := Dial(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +28,7 @@ func TestLine(t *testing.T) {
 		t.Errorf("greeted with %q", reply)
 	}
 	c.Close() // without QUIT: the receiver hears of it
-	Until(t, 10*time.Second, "the line to be free", func() bool { open, _, _ := line.Counts(); return open == 0 })
+	Until(t, 10*time.Second, "the line to be free again", free)
 	r := sink.Stop(t)
 	if _, peak, accepted := line.Counts(); peak != 5 || accepted != 6 || r.Messages.Distinct != 100 || r.Connections.Accepted != accepted {
 		t.Errorf("%v; the receiver saw %+v", line, r)

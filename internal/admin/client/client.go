@@ -147,6 +147,16 @@ func (c *Client) Operate(op admin.Operation) (admin.Operated, error) {
 	return post[admin.Operated](c, "/v1/queues", op)
 }
 
+// Suppressed lists what was added to the suppression list, a page after an entry.
+func (c *Client) Suppressed(after string, n int) (admin.SuppressedPage, error) {
+	return get[admin.SuppressedPage](c, "/v1/suppression", url.Values{"after": {after}, "limit": {strconv.Itoa(n)}})
+}
+
+// Suppress changes the suppression list, or looks something up in it.
+func (c *Client) Suppress(op admin.Suppression) (admin.SuppressionDone, error) {
+	return post[admin.SuppressionDone](c, "/v1/suppression", op)
+}
+
 func get[T any](c *Client, path string, query url.Values) (T, error) {
 	u := c.base + path
 	if len(query) > 0 {
