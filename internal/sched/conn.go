@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sluice-mta/sluice/internal/limit"
+	"github.com/sluice-mta/sluice/internal/policy"
 )
 
 // On a contended path a connection serves at most so much in a row; then it, or its
@@ -63,6 +64,7 @@ type conn struct {
 	state      connState
 	in         connList
 	tls        TLS
+	protocol   policy.Protocol
 	dane       *dane
 	retiring   bool // gets no further part of its queue
 	spent      bool // because its turn is over: it may serve another

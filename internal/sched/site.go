@@ -36,6 +36,7 @@ type routeHost struct {
 	host       uint32
 	preference int
 	tls        TLS
+	protocol   policy.Protocol
 	dane       *dane  // for TLSDANE
 	tlsWhy     string // what asks for it
 	from, to   int    // in addrs
@@ -94,7 +95,7 @@ func (m *Machine) makeSite(l *lane, key siteKey, f *finding) *site {
 	for i := range f.hosts {
 		x := &f.hosts[i]
 		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
-		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(s.addrs)}
+		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, protocol: x.Protocol, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(s.addrs)}
 		m.useHost(rh.host, 1)
 		m.learn(rh.host, x, f.asked)
 		for _, a := range x.Addresses {
