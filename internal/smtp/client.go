@@ -87,6 +87,7 @@ type Client struct {
 	habits  Habits
 	used    Feature // what this session has made use of
 	accused Feature // what it has found broken
+	cleared Feature // what was held against them is not any more
 	culprit Feature // what it ended by
 	blamed  bool    // its end has been looked at
 
