@@ -171,7 +171,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	c := m.conns.at(ch)
 	*c = conn{
 		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
-		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls, dane: x.host.dane,
+		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls, protocol: x.host.protocol, dane: x.host.dane,
 	}
 	path, fares := m.pathOf(l, x.addr), m.faresOf(l, x.addr)
 	tolls := m.openingTolls(fares, n)
@@ -199,7 +199,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	records, names := c.dane.certificate()
 	m.emit(Connect{
 		Conn: m.connID(ch), Binding: b, Domain: d, Tenant: m.names.tenants[q.tenant], Host: p.key.host, Address: p.key.addr, Port: p.key.port,
-		TLS: c.tls, TLSA: records, Names: names, Policy: l.policy,
+		TLS: c.tls, TLSA: records, Names: names, Protocol: c.protocol, Policy: l.policy,
 	})
 	m.touch(h) // it may want more
 }
