@@ -59,6 +59,8 @@ object on standard output, or written to --report.`,
 	f.Int64Var(&o.MaxSize, "max-size", 100<<20, "largest message, `BYTES`")
 	f.StringSliceVar(&o.Without, "without", nil, "`EXTENSIONS` that are not offered: pipelining, chunking")
 	f.BoolVar(&o.TLS, "tls", false, "offer STARTTLS with a certificate made at start")
+	f.StringVar(&o.Certificate, "certificate", "", "offer STARTTLS with the certificate in `FILE`, PEM")
+	f.StringVar(&o.Key, "key", "", "private key of --certificate, in `FILE`, PEM")
 	f.StringVar(&o.Ledger, "ledger", "", "append the id of each accepted message to `FILE`, before its 250")
 	f.StringVar(&o.Dump, "dump", "", "keep the first messages in `DIR`, N.eml and N.json")
 	f.IntVar(&o.DumpMax, "dump-max", 100, "how many messages --dump keeps, `N`")

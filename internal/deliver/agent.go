@@ -41,6 +41,9 @@ type Config struct {
 	// Secured is told how the encryption of each connection went that was to be encrypted; nil:
 	// nobody is. Called from the connections' goroutines.
 	Secured func(TLSResult)
+	// Observe reports whether the certificate of a domain's host is to be looked at though nothing
+	// is asked of it, and Secured told; nil: none is.
+	Observe func(domain, host string) bool
 	// OwnListener reports whether an address is one that this server listens on; nil: none
 	// is. Mail for it would come back to us.
 	OwnListener func(netip.AddrPort) bool

@@ -54,7 +54,8 @@ func (c *conn) encrypt(s *policy.Session) *ending {
 			Text: fmt.Sprintf("TLS is required for the host %s, and it does not offer STARTTLS", c.action.Host),
 		}}
 	}
-	config, end := c.tlsConfig()
+	var seen error
+	config, end := c.tlsConfig(&seen)
 	if end != nil {
 		return end
 	}
@@ -63,16 +64,24 @@ func (c *conn) encrypt(s *policy.Session) *ending {
 		c.secured(tlsFailure(rep, err), rep.String())
 		return end
 	}
-	c.secured(TLSNone, "")
+	if seen != nil { // it would not do if the policy that is tested were enforced
+		c.secured(certificateFailure(seen), seen.Error())
+	} else {
+		c.secured(TLSNone, "")
+	}
 	c.trace.note("encrypted: %s", c.client.TLS())
 	rep, err = c.client.Hello(s.EHLO)
 	return c.opening(rep, err)
 }
 
-// tlsConfig is what the session is encrypted with. An ending says that a file of ours
-// cannot be read.
-func (c *conn) tlsConfig() (*tls.Config, *ending) {
-	config, err := c.agent.cfg.TLS.Config(requirement(&c.action))
+// tlsConfig is what the session is encrypted with; seen is what is found wrong with a
+// certificate of which nothing is asked. An ending says that a file of ours cannot be read.
+func (c *conn) tlsConfig(seen *error) (*tls.Config, *ending) {
+	r := requirement(&c.action)
+	if r.Verify == smtp.ClientVerifyNone && c.agent.cfg.Observe != nil && c.agent.cfg.Observe(c.action.Domain, c.action.Host) {
+		r.Observe = func(err error) { *seen = err }
+	}
+	config, err := c.agent.cfg.TLS.Config(r)
 	if err != nil {
 		return nil, &ending{class: sched.ConnectTLS, quit: true, reply: mail.Reply{Enhanced: "4.3.5", Stage: mail.StageSTARTTLS, Text: err.Error()}}
 	}
@@ -110,21 +119,29 @@ func (c *conn) secured(failure TLSFailure, reason string) {
 
 // tlsFailure says what was wrong when STARTTLS did not lead to encryption.
 func tlsFailure(rep mail.Reply, err error) TLSFailure {
-	var bad *smtp.CertificateError
-	switch {
-	case errors.As(err, &bad):
-		switch bad.Fault {
-		case smtp.CertificateExpired:
-			return TLSExpired
-		case smtp.CertificateName:
-			return TLSName
-		case smtp.CertificateTLSA:
-			return TLSRecords
-		case smtp.CertificateMissing, smtp.CertificateUntrusted:
-		}
-		return TLSUntrusted
+	switch f := certificateFailure(err); {
+	case f != TLSNone:
+		return f
 	case rep.Stage == mail.StageSTARTTLS:
 		return TLSNotOffered
 	}
 	return TLSHandshake
+}
+
+// certificateFailure says what is wrong with a certificate; TLSNone: err is not about one.
+func certificateFailure(err error) TLSFailure {
+	var bad *smtp.CertificateError
+	if !errors.As(err, &bad) {
+		return TLSNone
+	}
+	switch bad.Fault {
+	case smtp.CertificateExpired:
+		return TLSExpired
+	case smtp.CertificateName:
+		return TLSName
+	case smtp.CertificateTLSA:
+		return TLSRecords
+	case smtp.CertificateMissing, smtp.CertificateUntrusted:
+	}
+	return TLSUntrusted
 }

@@ -125,9 +125,22 @@ func (b *builder) bindings() {
 			}
 		}
 	}
-	if b.s.Bindings["default"] == nil {
-		b.s.Bindings["default"] = &Binding{Name: "default", Weight: 1}
+	for _, name := range b.implicit() {
+		if b.s.Bindings[name] == nil {
+			b.s.Bindings[name] = &Binding{Name: name, Weight: 1}
+		}
 	}
+}
+
+// implicit names the bindings that are there without being declared.
+func (b *builder) implicit() []string {
+	names := []string{"default"}
+	b.eachScope(b.root, func(c *Scope) {
+		if v := c.Get(opt.tlsReports); v != nil && v.Bool() && len(names) == 1 {
+			names = append(names, TLSReportBinding)
+		}
+	})
+	return names
 }
 
 // binding adds one binding and reports whether its name was free.

@@ -28,11 +28,11 @@ var globalOptions = []Option{
 	},
 	{
 		Name: "tls_report_from", Type: TypeMailbox, Scopes: inG,
-		Doc: "Sender of TLS reports; default: postmaster.", Later: laterTLSReports,
+		Doc: "Sender of TLS reports; default: postmaster.",
 	},
 	{
 		Name: "tls_report_organization", Type: TypeString, Scopes: inG,
-		Doc: "Organization named in TLS reports; default: hostname.", Later: laterTLSReports,
+		Doc: "Organization named in TLS reports; default: hostname.",
 	},
 	{
 		Name: "drain_timeout", Type: TypeDuration, Max: hour, Default: "10s", Scopes: inG,

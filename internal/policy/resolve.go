@@ -23,6 +23,8 @@ var opt struct {
 	connectRate, messageRate                             *Option
 	throttleConns, throttleMessages                      *Option
 	clusterThrottleConns, clusterThrottleMessages        *Option
+	authUser, authPassword, authSecurity                 *Option
+	proxy, proxyUser, proxyPassword                      *Option
 	dkim, dkimKey, dkimSelector, dkimDomain              *Option
 	tlsVersion, tlsCA, tlsCertificate, tlsKey            *Option
 	tlsReports, brokenTLS                                *Option
@@ -88,6 +90,12 @@ func bindOptions() {
 		{&opt.skip, "skip_hosts"},
 		{&opt.prohibited, "prohibited_hosts"},
 		{&opt.suspend, "suspend_delivery"},
+		{&opt.authUser, "auth_user"},
+		{&opt.authPassword, "auth_password"},
+		{&opt.authSecurity, "auth_security"},
+		{&opt.proxy, "proxy"},
+		{&opt.proxyUser, "proxy_user"},
+		{&opt.proxyPassword, "proxy_password"},
 		{&opt.dkim, "dkim"},
 		{&opt.dkimKey, "dkim_key"},
 		{&opt.dkimSelector, "dkim_selector"},
@@ -204,6 +212,11 @@ func (s *Snapshot) QueueUnder(binding, domain, rollup string) *Queue {
 		q.Ramp = 0.75
 	}
 	q.Suspended, q.SuspendedOrigin = p.suspended()
+	if binding == TLSReportBinding {
+		// What a report tells of may be what keeps mail from going (RFC 8460 §5.3).
+		q.Session.TLS, q.Session.TLSVerify = TLSIfAvailable, VerifyNo
+		q.Session.UseDANE, q.Session.UseMTASTS, q.Session.TLSReports = false, false, false
+	}
 	return q
 }
 
@@ -244,6 +257,7 @@ func (s *Snapshot) session(p *view) *Session {
 	if n.Gateway == "" {
 		n.Routes = parseRoutes(p.value(opt.routes).List)
 	}
+	n.Auth, n.Proxy = p.auth(n.Gateway != "" || len(n.Routes) > 0), p.proxy()
 	if v := p.value(opt.ehlo).Str; v != "" {
 		n.EHLO = v
 	}

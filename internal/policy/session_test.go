@@ -41,6 +41,10 @@ func differ(t *testing.T, v reflect.Value) {
 		v.SetUint(1)
 	case []netip.Prefix:
 		v.Set(reflect.ValueOf([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
+	case Auth:
+		v.Set(reflect.ValueOf(Auth{User: "other"}))
+	case Proxy:
+		v.Set(reflect.ValueOf(Proxy{Kind: ProxySOCKS5}))
 	case []Route:
 		v.Set(reflect.ValueOf([]Route{{}}))
 	default:

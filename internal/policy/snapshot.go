@@ -48,6 +48,10 @@ type Snapshot struct {
 	rollupDomains []string
 }
 
+// TLSReportBinding is the binding that TLS reports leave through. It is there when tls_reports
+// is on somewhere, need not be declared, and honours no policy about TLS.
+const TLSReportBinding = "tls-reports"
+
 // TLSReports says who speaks in TLS reports (RFC 8460).
 type TLSReports struct {
 	From         string // mailbox

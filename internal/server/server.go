@@ -210,7 +210,6 @@ func (s *Server) connect() error {
 	if err := s.routeBy(snap); err != nil {
 		return err
 	}
-	s.tls.run(s.policies.snapshot)
 	e := newEdges(s.ctx, s.log)
 	s.edges = e
 	s.driver = live.New(s.opts.Clock, sched.Config{
@@ -229,6 +228,9 @@ func (s *Server) connect() error {
 	}
 	if s.sandbox != nil {
 		cfg.Dial, cfg.AnyAddress = s.sandbox.dial, true
+	}
+	if s.tls != nil {
+		cfg.Secured, cfg.Observe = s.tls.secured, s.tls.reports.Tests
 	}
 	s.agent = deliver.New(cfg)
 	s.store = &store{
@@ -249,6 +251,9 @@ func (s *Server) connect() error {
 		Report: s.incoming, Suppressed: s.suppression.Has,
 		Signing: s.signing, Unsigned: (&unsigned{log: s.log}).tell,
 	})
+	if err == nil {
+		s.tls.run(s.policies.snapshot)
+	}
 	return err
 }
 

@@ -12,6 +12,21 @@ import (
 	"time"
 )
 
+// encryption is what STARTTLS is offered with; nil: it is not offered.
+func (o *Options) encryption() (*tls.Config, error) {
+	switch {
+	case o.Certificate != "":
+		pair, err := tls.LoadX509KeyPair(o.Certificate, o.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read certificate: %w", err)
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+	case o.TLS:
+		return selfSigned(o.Hostname)
+	}
+	return nil, nil
+}
+
 // selfSigned makes a certificate for one name, as most receivers' opportunistic TLS
 // has it: nobody can verify it.
 func selfSigned(name string) (*tls.Config, error) {

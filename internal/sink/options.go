@@ -39,6 +39,8 @@ type Options struct {
 	MaxSize  int64    // of a message, octets; default 100 MiB
 	Without  []string // extensions that are not offered: PIPELINING, CHUNKING
 	TLS      bool     // offer STARTTLS with a certificate made at start
+	// Certificate and Key are files, PEM, that STARTTLS is offered with instead; set together.
+	Certificate, Key string
 
 	Ledger  string // append the id of each accepted message to this file, before its 250
 	Dump    string // keep the first messages in this directory, N.eml and N.json
@@ -109,6 +111,7 @@ func (o Options) validate() error {
 	bad(o.SlowEvery < 0, "slow-every %s: below 0", o.SlowEvery)
 	bad(o.Idle < 0, "idle %s: below 0", o.Idle)
 	bad(o.MaxSize < 0, "max-size %d: below 0", o.MaxSize)
+	bad((o.Certificate == "") != (o.Key == ""), "certificate and key belong together: one of them is missing")
 	bad(o.DumpMax < 0, "dump-max %d: below 0", o.DumpMax)
 	bad(strings.ContainsAny(o.IDHeader, ": \t\r\n"), "id-header %q: not the name of a header", o.IDHeader)
 	bad(strings.ContainsAny(o.Hostname, " \t\r\n"), "hostname %q: not a name", o.Hostname)

@@ -58,10 +58,8 @@ func (s *Sink) open() (err error) {
 	if s.alarm, err = newAlarm(); err != nil {
 		return err
 	}
-	if s.opts.TLS {
-		if s.tlsConfig, err = selfSigned(s.opts.Hostname); err != nil {
-			return err
-		}
+	if s.tlsConfig, err = s.opts.encryption(); err != nil {
+		return err
 	}
 	if s.ledger, err = openLedger(s.opts.Ledger); err != nil {
 		return err

@@ -44,7 +44,7 @@ func (e *CertificateError) Unwrap() error { return e.Err }
 
 // verify looks at the chain that a receiver shows, its own certificate first.
 func (r *TLSRequirement) verify(chain []*x509.Certificate, roots *x509.CertPool) error {
-	if len(chain) == 0 {
+	if len(chain) == 0 && r.Verify != ClientVerifyNone {
 		return &CertificateError{Fault: CertificateMissing, Host: r.Host}
 	}
 	switch r.Verify {
@@ -58,6 +58,11 @@ func (r *TLSRequirement) verify(chain []*x509.Certificate, roots *x509.CertPool)
 	case ClientVerifyDANE:
 		return r.verifyDANE(chain)
 	case ClientVerifyNone:
+		if r.Observe != nil {
+			as := *r
+			as.Verify = ClientVerifyHost
+			r.Observe(as.verify(chain, roots))
+		}
 	}
 	return nil
 }

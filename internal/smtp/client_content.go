@@ -101,6 +101,8 @@ func (c *Client) putWhole(tx *Transaction) *SessionError {
 		}
 	}
 	c.offer(tx)
+	// The receiver may have all of the content, and answer it, before the rest of this fails.
+	c.owed = true
 	return c.flush(mail.StageBody, c.t.DataBlock)
 }
 

@@ -62,6 +62,9 @@ func (c *Client) does(f Feature) bool {
 	if c.ext.Chunking {
 		offered |= Chunking
 	}
+	if c.lmtp {
+		offered &= Pipelining
+	}
 	return offered&c.allowed&^c.habits.Broken&f != 0
 }
 
@@ -84,6 +87,7 @@ func (c *Client) disprove(f Feature, why string, silent bool) {
 func (c *Client) acquit() {
 	c.habits.Broken &^= c.accused
 	c.habits.Silent &^= c.accused
+	c.cleared |= c.accused
 	c.accused = 0
 }
 
@@ -109,24 +113,26 @@ func speaksOfOrder(reply []byte) bool {
 func (c *Client) suspect(tx *Transaction) bool {
 	switch {
 	case tx.behind:
-		c.doubt(tx, Ahead)
+		return c.doubt(tx, Ahead)
 	case c.does(Pipelining) || tx.doubt != 0:
-		c.doubt(tx, Pipelining)
-	default:
-		if tx.again {
-			c.acquit()
-		}
-		return false
+		return c.doubt(tx, Pipelining)
+	case tx.again:
+		c.acquit()
 	}
-	return true
+	return false
 }
 
-// doubt notes that the reply just read speaks against a feature; the rest of the
-// transaction is not to be relied upon.
-func (c *Client) doubt(tx *Transaction, f Feature) {
+// doubt notes that the reply just read speaks against a feature: the rest of the
+// transaction is not to be relied upon. False: the feature was cleared of that in this session. So
+// a transaction is sent once more for each feature at most.
+func (c *Client) doubt(tx *Transaction, f Feature) bool {
+	if c.cleared&f != 0 {
+		return false
+	}
 	if tx.doubt |= f; c.does(f) {
 		c.disprove(f, clipText("a pipelined command was answered with "+c.rr.Reply(0).String()), false)
 	}
+	return true
 }
 
 // outOfStep notes that the receiver has said more than it was asked. What it does least

@@ -71,7 +71,7 @@ func (c *Client) flush(stage mail.Stage, timeout time.Duration) *SessionError {
 		return nil
 	case !c.owed:
 		return c.farewell(stage, err)
-	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errAborted):
+	case errors.Is(err, errAborted), errors.Is(err, os.ErrDeadlineExceeded) && stage == mail.StageBody:
 		return c.fail(stage, sending(stage), err)
 	}
 	c.deaf = err

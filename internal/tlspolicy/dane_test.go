@@ -71,7 +71,7 @@ func TestDANE(t *testing.T) {
 			if tt.withheld && !strings.HasPrefix(got.Withheld.Text, "DANE: no mail goes to mx.one.test until its TLSA records can be looked up and validated: look up TLSA of _25._tcp.mx.one.test: ") {
 				t.Errorf("withheld: %s", got.Withheld)
 			}
-			if a := w.applied[0]; a.Failure != tt.failure {
+			if a := w.applied(q.Host); a.Failure != tt.failure {
 				t.Errorf("applied %+v", a)
 			}
 		})

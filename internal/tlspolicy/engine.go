@@ -2,7 +2,9 @@ package tlspolicy
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -29,14 +31,13 @@ type Config struct {
 	Roots *x509.CertPool
 	// Dial connects to policy hosts; nil: TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Applied is told what was applied to a domain's host, for reports; may be nil.
-	Applied func(Applied)
 }
 
 // Engine decides what TLS hosts need. Safe for concurrent use.
 type Engine struct {
 	cfg    Config
 	sts    *stsCache
+	report *Reporter // nil: no reports
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
 }
@@ -61,15 +62,28 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Run fetches policies in use anew before they end, until Close. wait bounds one fetch,
+// Run fetches policies in use anew before they end, and sends reports, until Close. wait bounds one fetch,
 // barred are networks that are not connected to, at this moment.
 func (e *Engine) Run(wait func() time.Duration, barred func() []netip.Prefix) {
 	e.wait.Go(func() { e.sts.run(e.sts.base, wait, barred) })
+	if e.report != nil {
+		e.report.start(e.sts.base)
+	}
 }
 
-// Close ends what is under way.
+// Report has what happens counted, and reported by Run. It is called before anything is
+// asked.
+func (e *Engine) Report(cfg ReporterConfig) *Reporter {
+	e.report = newReporter(cfg, e)
+	return e.report
+}
+
+// Close ends what is under way and keeps what was counted.
 func (e *Engine) Close() {
 	e.cancel()
+	if e.report != nil {
+		e.report.wait.Wait()
+	}
 	e.wait.Wait()
 	e.sts.wait.Wait()
 }
@@ -83,6 +97,7 @@ type Domain struct {
 	engine *Engine
 	name   string
 	sts    finding
+	report bool // it wants reports, and gets them
 }
 
 // Domain finds out what a recipient domain asks for. It waits for a policy to be fetched for
@@ -92,7 +107,18 @@ func (e *Engine) Domain(ctx context.Context, domain string, s *policy.Session) *
 	if _, literal := mail.Literal(domain); asksSTS(s) && !literal {
 		d.sts = e.sts.find(ctx, domain, s.MTASTSTimeout, s.Prohibited)
 	}
+	d.report = e.report != nil && s.TLSReports && e.wantsReports(ctx, domain)
 	return d
+}
+
+// wantsReports reports whether a domain asks for reports.
+func (e *Engine) wantsReports(ctx context.Context, domain string) bool {
+	a, err := e.cfg.Resolver().Lookup(ctx, rptName(domain), dns.TypeTXT)
+	if err != nil {
+		return false
+	}
+	t := parseTargets(a.Text)
+	return !t.none()
 }
 
 // asksSTS reports whether MTA-STS has a say: it speaks of MX hosts, and not where the
@@ -114,8 +140,8 @@ func (d *Domain) Host(ctx context.Context, q dns.HostQuestion) dns.HostTLS {
 	if !d.byDANE(ctx, &q, &out, &applied) && q.ByMX && asksSTS(q.Session) {
 		d.bySTS(&q, &out, &applied)
 	}
-	if d.engine.cfg.Applied != nil && q.ByMX {
-		d.engine.cfg.Applied(applied)
+	if d.report && q.ByMX {
+		d.engine.report.apply(applied)
 	}
 	return out
 }
@@ -183,8 +209,12 @@ func (d *Domain) bySTS(q *dns.HostQuestion, out *dns.HostTLS, applied *Applied) 
 	}
 	if f.trouble != nil {
 		applied.Failure, applied.Reason = ResultSTSFetch, f.trouble.Error()
-		if f.invalid {
+		var bad *tls.CertificateVerificationError
+		switch {
+		case f.invalid:
 			applied.Failure = ResultSTSInvalid
+		case errors.As(f.trouble, &bad):
+			applied.Failure = ResultSTSWebPKI
 		}
 	}
 	p := f.policy

@@ -65,7 +65,7 @@ func TestPolicyServers(t *testing.T) {
 			if got.TLS != tt.tls || !got.Withheld.IsZero() {
 				t.Errorf("got %+v", got)
 			}
-			a := w.applied[0]
+			a := w.applied("mx.one.test")
 			if a.Failure != tt.failure || !strings.Contains(a.Reason, tt.trouble) {
 				t.Errorf("applied %+v", a)
 			}
@@ -91,8 +91,8 @@ func TestSlowPolicyServer(t *testing.T) {
 	w.answer(func(http.ResponseWriter, *http.Request) { <-end })
 	w.session.MTASTSTimeout = 50 * time.Millisecond
 	got := w.host("mx.one.test")
-	if got.TLS != sched.TLSIfAvailable || w.applied[0].Failure != ResultSTSFetch || !strings.HasSuffix(w.applied[0].Reason, "no answer in time") {
-		t.Errorf("got %+v, applied %+v", got, w.applied[0])
+	if got.TLS != sched.TLSIfAvailable || w.applied("mx.one.test").Failure != ResultSTSFetch || !strings.HasSuffix(w.applied("mx.one.test").Reason, "no answer in time") {
+		t.Errorf("got %+v, applied %+v", got, w.applied("mx.one.test"))
 	}
 	close(end)
 }
@@ -113,8 +113,8 @@ func TestPolicyCertificates(t *testing.T) {
 			w.policies.TLS.Certificates[0] = cert
 			w.open(roots)
 			w.answer(enforce)
-			if got := w.host("mx.one.test"); got.TLS != sched.TLSIfAvailable || !strings.Contains(w.applied[0].Reason, c.reason) {
-				t.Errorf("got %+v, applied %+v", got, w.applied[0])
+			if got := w.host("mx.one.test"); got.TLS != sched.TLSIfAvailable || !strings.Contains(w.applied("mx.one.test").Reason, c.reason) {
+				t.Errorf("got %+v, applied %+v", got, w.applied("mx.one.test"))
 			}
 		})
 	}
@@ -123,8 +123,8 @@ func TestPolicyCertificates(t *testing.T) {
 		_, roots := certificate(t, time.Hour, "mta-sts.one.test")
 		w.open(roots)
 		w.answer(enforce)
-		if got := w.host("mx.one.test"); got.TLS != sched.TLSIfAvailable || !strings.Contains(w.applied[0].Reason, "unknown authority") {
-			t.Errorf("got %+v, applied %+v", got, w.applied[0])
+		if got := w.host("mx.one.test"); got.TLS != sched.TLSIfAvailable || !strings.Contains(w.applied("mx.one.test").Reason, "unknown authority") {
+			t.Errorf("got %+v, applied %+v", got, w.applied("mx.one.test"))
 		}
 	})
 }
@@ -135,8 +135,8 @@ func TestPolicyHostAddresses(t *testing.T) {
 	w.session.Prohibited = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	w.answer(enforce)
 	w.host("mx.one.test")
-	if len(w.dialled) != 0 || !strings.Contains(w.applied[0].Reason, "no address but such as are in prohibited_hosts") {
-		t.Errorf("dialled %q, applied %+v", w.dialled, w.applied[0])
+	if len(w.dialled) != 0 || !strings.Contains(w.applied("mx.one.test").Reason, "no address but such as are in prohibited_hosts") {
+		t.Errorf("dialled %q, applied %+v", w.dialled, w.applied("mx.one.test"))
 	}
 }
 
@@ -148,7 +148,7 @@ func TestEnforcedHosts(t *testing.T) {
 	if !got.Barred || got.Withheld.Text != want || got.Withheld.Enhanced != "4.7.5" {
 		t.Errorf("got %+v", got)
 	}
-	if a := w.applied[0]; a.Type != PolicySTS || a.Failure != ResultValidation {
+	if a := w.applied("mx2.one.test"); a.Type != PolicySTS || a.Failure != ResultValidation {
 		t.Errorf("applied %+v", a)
 	}
 	w.answer(text("version: STSv1", "mode: testing", "mx: mx.one.test", "max_age: 86400"))

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/sluice-mta/sluice/internal/dns"
 	"github.com/sluice-mta/sluice/internal/dns/dnstest"
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/policy"
 )
 
@@ -38,7 +40,8 @@ type world struct {
 	serve   http.HandlerFunc
 	fetches int
 	dialled []string
-	applied []Applied
+	mails   []string
+	lost    error // of mail
 }
 
 const signedZone = `
@@ -46,6 +49,8 @@ const signedZone = `
 one.test. MX 10 mx.one.test.
 mx.one.test. A 192.0.2.1
 mta-sts.one.test. A 192.0.2.80
+_smtp._tls.one.test. TXT "v=TLSRPTv1; rua=mailto:tls@reports.test,https://reports.test/in"
+reports.test. A 192.0.2.81
 `
 
 func newWorld(t *testing.T, zone string, signed ...string) *world {
@@ -67,17 +72,17 @@ func newWorld(t *testing.T, zone string, signed ...string) *world {
 		w.fetches++
 		serve := w.serve
 		w.mu.Unlock()
-		if r.URL.Path != "/.well-known/mta-sts.txt" || r.Method != http.MethodGet {
+		if r.URL.Path != "/.well-known/mta-sts.txt" && r.Method != http.MethodPost {
 			t.Errorf("%s %s", r.Method, r.URL)
 		}
 		serve(rw, r)
 	}))
 	w.policies.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	cert, roots := certificate(t, time.Hour, "mta-sts.one.test")
+	cert, roots := certificate(t, time.Hour, "mta-sts.one.test", "reports.test")
 	w.policies.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	w.policies.StartTLS()
 	t.Cleanup(w.policies.Close)
-	w.session = &policy.Session{UseMTASTS: true, UseDANE: true, MTASTSTimeout: 10 * time.Second, UseIPv4: true}
+	w.session = &policy.Session{UseMTASTS: true, UseDANE: true, MTASTSTimeout: 10 * time.Second, UseIPv4: true, TLSReports: true}
 	w.open(roots)
 	return w
 }
@@ -96,13 +101,29 @@ func (w *world) open(roots *x509.CertPool) {
 			w.mu.Unlock()
 			return (&net.Dialer{}).DialContext(ctx, network, w.policies.Listener.Addr().String())
 		},
-		Applied: func(a Applied) {
+	})
+	w.engine.Report(ReporterConfig{
+		Store: w.store, Now: w.clock, Log: slog.New(slog.DiscardHandler), Hostname: func() string { return "mta.test" },
+		Who: func() policy.TLSReports {
+			return policy.TLSReports{From: "tls@mta.test", Organization: "Us", Contact: "postmaster@mta.test"}
+		},
+		Barred: func() []netip.Prefix { return nil },
+		Mail: func(_ string, to mail.Address, content []byte) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.applied = append(w.applied, a)
+			w.mails = append(w.mails, to.String()+"\n"+string(content))
+			return w.lost
 		},
 	})
 	w.t.Cleanup(w.engine.Close)
+}
+
+// applied is what was applied to a host of one.test last.
+func (w *world) applied(host string) Applied {
+	r := w.engine.report
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied["one.test"][host]
 }
 
 func (w *world) clock() time.Time {
@@ -209,6 +230,9 @@ func (m *memory) Delete(key string) error {
 	delete(m.facts, key)
 	return nil
 }
+
+// redirectTo has the Engine ask another DNS server, with another zone.
+func (w *world) redirectTo(zone string) { w.redirect(dnstest.Serve(w.t, zone).Addr) }
 
 // redirect has the Engine ask another DNS server.
 func (w *world) redirect(addr string) {
