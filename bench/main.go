@@ -32,7 +32,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.only, "only", "relay,accept,spread,memory,limits,views,turns", "parts to run")
+	flag.StringVar(&o.only, "only", "relay,accept,spread,memory,limits,views,turns,zoo,dkim", "parts to run")
 	flag.IntVar(&o.reps, "reps", 3, "runs of each row; the tables show the median and the range")
 	flag.IntVar(&o.messages, "messages", 20000, "messages of a run through sluice; Postfix gets a fifth of it")
 	flag.StringVar(&o.sizes, "sizes", "2048,20480", "octets of a message")
@@ -70,11 +70,11 @@ func run(o options) error {
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s, %s\n\n", machine(), time.Now().UTC().Format(time.DateOnly))
-	parts := map[string]func(*options, *strings.Builder) error{"relay": relay, "accept": accept, "spread": spread, "memory": memory, "limits": limits, "views": views, "turns": turns}
+	parts := map[string]func(*options, *strings.Builder) error{"relay": relay, "accept": accept, "spread": spread, "memory": memory, "limits": limits, "views": views, "turns": turns, "zoo": zooPart, "dkim": dkim}
 	for name := range strings.SplitSeq(o.only, ",") {
 		part, ok := parts[name]
 		if !ok {
-			return fmt.Errorf("-only %s: there are relay, accept, spread, memory, limits, views and turns", name)
+			return fmt.Errorf("-only %s: there are relay, accept, spread, memory, limits, views, turns, zoo and dkim", name)
 		}
 		if err := part(&o, &out); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

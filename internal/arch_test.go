@@ -49,6 +49,7 @@ var arrows = map[string][]string{
 	"bounce":          {"mail", "policy", "sched", "classify"},
 	"suppress":        {"mail", "policy"},
 	"account":         {"mail", "policy", "sched", "classify", "vfs", "metrics"},
+	"report":          {"mail", "sched", "classify", "account"},
 	"config":          {"mail", "policy", "classify", "vfs"},
 	"admin":           {"mail", "policy", "limit", "sched", "spool", "metrics"},
 	"admin/client":    {"admin", "policy", "sched"},

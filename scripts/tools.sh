@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fetches what checks and tests need into .cache/: pinned Go tools into .cache/bin, and
-# smtp-source, smtp-sink (Debian's postfix package) and swaks into .cache/tools/bin.
+# Fetches what checks and tests need into .cache/: pinned Go tools into .cache/bin, and Debian
+# packages: smtp-source and smtp-sink (of Postfix), swaks, dkimpy, nmap and testssl.sh as
+# .cache/tools/bin/*, Exim and OpenSMTPD as receivers into .cache/tools/exim and opensmtpd.
 # Needs no root and installs nothing. What is there already is kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,65 +26,117 @@ go_tool() { # MODULE@VERSION
 apt_dir=$cache/tools/apt
 own_apt=(-o "Dir::State::lists=$apt_dir/lists" -o "Dir::Cache=$apt_dir/cache" -o Debug::NoLocking=1 -o APT::Sandbox::User=)
 
-missing_packages() { # OPTION...: the packages that smtp-source and swaks need and this machine lacks
-  apt-get "$@" install -s --reinstall --no-install-recommends postfix swaks 2>/dev/null | awk '$1 == "Inst" {print $2}'
+missing_packages() { # PACKAGE...: these and what they need and this machine lacks
+  apt-get "${apt_opts[@]}" install -s --reinstall --no-install-recommends "$@" 2>/dev/null | awk '$1 == "Inst" {print $2}'
 }
 
-fetch_packages() { # unpacks them into .cache/tools/root
-  local opts=() packages
-  packages=$(missing_packages) || packages=
-  mkdir -p "$apt_dir"/lists/partial "$apt_dir"/cache/archives/partial "$apt_dir"/debs
-  (
-    cd "$apt_dir/debs"
-    rm -f ./*.deb
-    # shellcheck disable=SC2086
-    [ -n "$packages" ] && apt-get -qq -o APT::Sandbox::User= download $packages >/dev/null 2>&1
-  ) || {
-    echo "tools: fetching the package lists" >&2
-    opts=("${own_apt[@]}")
-    apt-get -qq "${opts[@]}" update >&2
-    packages=$(missing_packages "${opts[@]}")
-    # shellcheck disable=SC2086
-    (cd "$apt_dir/debs" && rm -f ./*.deb && apt-get -qq "${opts[@]}" download $packages >&2)
+download() { # PACKAGE...: into the current directory
+  local packages
+  rm -f ./*.deb
+  mapfile -t packages < <(missing_packages "$@")
+  ((${#packages[@]})) && apt-get -qq "${apt_opts[@]}" -o APT::Sandbox::User= download "${packages[@]}"
+}
+
+unpack() { # DIRECTORY PACKAGE...: fetches the packages and unpacks them into .cache/tools/DIRECTORY
+  local root=$cache/tools/$1 debs=$apt_dir/debs/$1 deb
+  shift
+  echo "tools: $*" >&2
+  mkdir -p "$apt_dir"/lists/partial "$apt_dir"/cache/archives/partial "$debs"
+  apt_opts=(-qq)
+  (cd "$debs" && download "$@" > /dev/null 2>&1) || {
+    apt_opts=("${own_apt[@]}")
+    [ -n "$(ls "$apt_dir"/lists/*Packages* 2>/dev/null)" ] || {
+      echo "tools: fetching the package lists" >&2
+      apt-get -qq "${apt_opts[@]}" update >&2
+    }
+    (cd "$debs" && download "$@" >&2)
   }
-  rm -rf "$cache/tools/root"
-  mkdir -p "$cache/tools/root"
-  local deb
-  for deb in "$apt_dir"/debs/*.deb; do dpkg-deb -x "$deb" "$cache/tools/root"; done
+  rm -rf "$root"
+  mkdir -p "$root"
+  for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$root"; done
+  (cd "$debs" && printf '%s\n' *.deb) > "$root/versions"
 }
 
-wrap() { # NAME PATH: a wrapper that finds the unpacked libraries
-  local root=$cache/tools/root lib
-  lib=$root/usr/lib/postfix:$(find "$root" -type d -path '*/lib/*-linux-gnu' -printf '%p:')
-  printf '#!/bin/sh\nLD_LIBRARY_PATH="%s$LD_LIBRARY_PATH" PERL5LIB="%s" exec "%s" "$@"\n' \
-    "$lib" "$root/usr/share/perl5" "$root/$2" > "$cache/tools/bin/$1"
-  chmod +x "$cache/tools/bin/$1"
+wrap() { # NAME DIRECTORY PATH ARGUMENT...: a wrapper that finds the unpacked libraries
+  local name=$1 root=$cache/tools/$2 program=$3 lib perl
+  shift 3
+  perl=$root/usr/share/perl5:$(find "$root" -type d -path '*/lib/*-linux-gnu/perl5/*' -prune -printf '%p:')
+  [ -e "$root/$program" ] && program=$root/$program || program=/$program # unpacked, or the machine's own
+  lib=$root/usr/lib/postfix:$(find "$root" -type d \( -path '*/lib/*-linux-gnu' -o -path '*-linux-gnu/blas' \) -printf '%p:')
+  printf '#!/bin/sh\nLD_LIBRARY_PATH="%s$LD_LIBRARY_PATH" PERL5LIB="%s" PYTHONPATH="%s" PATH="$PATH:%s" exec "%s" %s "$@"\n' \
+    "$lib" "$perl" "$root/usr/lib/python3/dist-packages" "$root/usr/bin" "$program" "$*" > "$cache/tools/bin/$name"
+  chmod +x "$cache/tools/bin/$name"
 }
 
-debian_tools() {
-  local bin=$cache/tools/bin t
-  [ -x "$bin/smtp-source" ] && [ -x "$bin/smtp-sink" ] && [ -x "$bin/swaks" ] && [ -e "$bin/.done" ] && return
-  mkdir -p "$bin"
-  echo "tools: smtp-source, smtp-sink and swaks" >&2
-  if ! command -v apt-get > /dev/null; then # not Debian: what is installed must do
-    for t in smtp-source smtp-sink swaks; do
-      ln -sf "$(PATH=$PATH:/usr/sbin command -v "$t" || { echo "tools: $t is missing: install postfix and swaks" >&2; exit 1; })" "$bin/$t"
-    done
-  else
-    fetch_packages
-    wrap smtp-source usr/sbin/smtp-source
-    wrap smtp-sink usr/sbin/smtp-sink
-    wrap swaks usr/bin/swaks
-  fi
-  # Each prints its usage or version when all of its libraries are found.
-  for t in smtp-source smtp-sink swaks; do
-    if "$bin/$t" --version 2>&1 | grep -qE 'error while loading|not found|Can.t locate'; then
-      echo "tools: $t does not start:" >&2
-      "$bin/$t" --version >&2 || exit 1
+installed() { # NAME...: not Debian, so what is installed must do
+  local t path
+  for t; do
+    path=$(PATH=$PATH:/usr/sbin command -v "$t") || { echo "tools: $t is missing: install it" >&2; exit 1; }
+    ln -sf "$path" "$bin/$t"
+  done
+}
+
+starts() { # NAME...: each prints its usage or version when all of its libraries are found
+  local t out
+  for t; do
+    out=$("$bin/$t" --version 2>&1) || true
+    if grep -qE 'error while loading|not found|No such file|Can.t locate|ModuleNotFound' <<< "$out"; then
+      printf 'tools: %s does not start:\n%s\n' "$t" "$out" >&2
       exit 1
     fi
   done
-  touch "$bin/.done"
+}
+
+once() { # GROUP COMMAND...: the command, unless it has been done
+  local done=$bin/.done-$1
+  shift
+  [ -e "$done" ] && return
+  "$@"
+  touch "$done"
+}
+
+clients() { # smtp-source and smtp-sink are of Postfix, which bench/ runs, too
+  if [ -z "$debian" ]; then
+    installed smtp-source smtp-sink swaks
+    return
+  fi
+  unpack root postfix swaks libnet-ssleay-perl
+  wrap smtp-source root usr/sbin/smtp-source
+  wrap smtp-sink root usr/sbin/smtp-sink
+  wrap swaks root usr/bin/swaks
+  starts smtp-source smtp-sink swaks
+}
+
+# What looks at us from outside: python with dkimpy, nmap, testssl.sh.
+inspectors() {
+  if [ -z "$debian" ]; then
+    installed python3 nmap testssl
+    ln -sf python3 "$bin/python-dkim"
+    return
+  fi
+  local root=$cache/tools/inspectors
+  unpack inspectors python3-minimal python3-dkim python3-nacl nmap testssl.sh dnsutils
+  wrap python-dkim inspectors usr/bin/python3
+  wrap nmap inspectors usr/bin/nmap --datadir "$root/usr/share/nmap"
+  wrap testssl inspectors usr/bin/testssl
+  sed -i "s,^exec_prefix.*,&,; s,/etc/testssl,$root/etc/testssl,g; s,/usr/share/testssl,$root/usr/share/testssl,g" "$root/usr/bin/testssl"
+  starts python-dkim nmap testssl
+}
+
+# Real receivers; Postfix is there already. They conflict as packages, so each has a root of its own.
+receivers() {
+  [ -n "$debian" ] || return 0
+  unpack exim exim4-daemon-light
+  unpack opensmtpd opensmtpd
+}
+
+debian_tools() {
+  local bin=$cache/tools/bin debian
+  debian=$(command -v apt-get || true)
+  mkdir -p "$bin"
+  once clients clients
+  once inspectors inspectors
+  once receivers receivers
 }
 
 (

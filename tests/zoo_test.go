@@ -207,9 +207,12 @@ func trusting(t *testing.T, server *rig.Server) rig.Option {
 		t.Fatal(err)
 	}
 	server.Write(t, "roots.pem", string(roots))
-	return func(c *exec.Cmd) {
-		c.Env = append(os.Environ(), "SSL_CERT_FILE="+filepath.Join(server.Dir, "roots.pem"))
-	}
+	return rooted(filepath.Join(server.Dir, "roots.pem"))
+}
+
+// rooted makes a process trust the authorities of a file and no others.
+func rooted(file string) rig.Option {
+	return func(c *exec.Cmd) { c.Env = append(os.Environ(), "SSL_CERT_FILE="+file, "SSL_CERT_DIR=/nonexistent") }
 }
 
 // peakMemory is the most resident memory that the server has had, in octets.

@@ -102,6 +102,7 @@ func TestCorpus(t *testing.T) {
 		bounce, cause, penalty float64
 	}{
 		{"testdata/corpus.tsv", 0.95, 0.95, 0.02},
+		{"testdata/heldout.tsv", 0.80, 0.80, 0.05},
 	} {
 		entries := readCorpus(t, part.file)
 		bounces, causes := newTally(), newTally()

@@ -119,14 +119,14 @@ func (r *Rule) prepare() error {
 		return fmt.Errorf("category belongs to bounce, which is not given")
 	case len(r.Receivers)+len(r.codes)+len(r.enhanced)+len(r.Stages)+len(r.text) == 0:
 		return fmt.Errorf("it would match every reply: give code, enhanced, stage, receiver or text")
-	case (r.Cause == CauseMailbox || r.Cause == CauseContent) && r.reach() > ReachSender:
-		return fmt.Errorf("scope %s with class %s: a mailbox or a message never slows a queue; allowed: recipient, sender", r.reach(), r.Cause)
+	case (r.Cause == CauseMailbox || r.Cause == CauseContent) && r.Effect() > ReachSender:
+		return fmt.Errorf("scope %s with class %s: a mailbox or a message never slows a queue; allowed: recipient, sender", r.Effect(), r.Cause)
 	}
 	return nil
 }
 
-// reach is how far the effect of the rule's cause goes.
-func (r *Rule) reach() Reach {
+// Effect is how far the effect of the rule's cause goes.
+func (r *Rule) Effect() Reach {
 	if r.HasReach {
 		return r.Reach
 	}

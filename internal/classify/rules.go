@@ -200,7 +200,7 @@ func (rs *Rules) Judge(s *Subject) Judgement {
 func (j Judgement) conclude() Judgement {
 	j.Bounce, j.Category = BounceUndetermined, Other
 	if r := j.CauseRule; r != nil {
-		j.Cause, j.Reach = r.Cause, r.reach()
+		j.Cause, j.Reach = r.Cause, r.Effect()
 	}
 	switch r := j.BounceRule; {
 	case r != nil:

@@ -226,6 +226,10 @@ type includeSite struct {
 func (r *run) include(file string, it *item, into *policy.Scope) {
 	site := &includeSite{file, *it.label}
 	path := it.label.text
+	if strings.HasPrefix(path, builtinPrefix) {
+		r.includeBuiltin(file, it, into)
+		return
+	}
 	if path == "" || strings.ContainsRune(path, 0) {
 		r.errorAt(file, *it.label, "include needs the path of a file or a directory")
 		return

@@ -23,9 +23,12 @@ func source(s *policy.Session, to netip.Addr) netip.Addr {
 	return s.Source6
 }
 
-// dial makes one TCP connection from the binding's address.
+// dial makes one TCP connection from the binding's address, or through its proxy.
 func dial(ctx context.Context, c *sched.Connect) (net.Conn, error) {
 	s := c.Policy.Session
+	if s.Proxy.Kind != policy.NoProxy {
+		return dialProxy(ctx, c)
+	}
 	d := net.Dialer{
 		Timeout: s.ConnectTimeout,
 		// Every wait has a deadline, and idle connections are ended by the scheduler.
@@ -62,6 +65,9 @@ func (c *conn) prohibited(s *policy.Session) *ending {
 
 // dialFailure tells trouble of our own from the receiver's, and puts it into words.
 func dialFailure(err error, c *sched.Connect) (sched.ConnectClass, mail.Reply) {
+	if c.Policy.Session.Proxy.Kind != policy.NoProxy {
+		return proxyFailure(err, c)
+	}
 	from := source(c.Policy.Session, c.Address)
 	class := dialClass(err, from, c.Address)
 	what := fmt.Sprintf("connect to %s [%s]:%d", c.Host, c.Address, c.Port)

@@ -38,12 +38,29 @@ func (c *conn) open() *ending {
 	}
 	c.client.Observe(&c.trace)
 	c.client.SetTrust(c.proves)
+	if end := c.greet(s); end != nil {
+		return end
+	}
+	return c.login(s)
+}
+
+// greet goes through the opening of the protocol that is spoken.
+func (c *conn) greet(s *policy.Session) *ending {
+	switch c.action.Protocol {
+	case policy.SMTPS:
+		if end := c.encryptFirst(); end != nil {
+			return end
+		}
+	case policy.LMTP:
+		c.client.LMTP()
+	case policy.SMTP:
+	}
 	rep, err := c.client.Greeting()
 	if end := c.opening(rep, err); end != nil {
 		return end
 	}
 	rep, err = c.client.Hello(s.EHLO)
-	if end := c.opening(rep, err); end != nil {
+	if end := c.opening(rep, err); end != nil || c.action.Protocol == policy.SMTPS {
 		return end
 	}
 	return c.encrypt(s)

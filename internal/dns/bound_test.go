@@ -63,7 +63,7 @@ func FuzzAnswer(f *testing.F) {
 }
 
 func FuzzGateway(f *testing.F) {
-	for _, s := range []string{"mx.one.test", "mx.one.test:2525", "smtps://mx.one.test", "[2001:db8::1]:25", "2001:db8::1", "192.0.2.1:25", ":25", "x:0", "[", "smtps://", "a:b:c"} {
+	for _, s := range []string{"mx.one.test", "mx.one.test:2525", "smtps://mx.one.test", "[2001:db8::1]:25", "2001:db8::1", "192.0.2.1:25", ":25", "x:0", "[", "smtps://", "a:b:c", "lmtp://[2001:db8::1]:24", "http://x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

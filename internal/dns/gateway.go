@@ -8,24 +8,33 @@ import (
 	"strings"
 
 	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
 )
 
 // Gateway is the option gateway: the host that takes all mail instead of the MX hosts.
 type Gateway struct {
-	Host    string     // canonical name; empty when Address is valid
-	Address netip.Addr // when an address was given
-	Port    uint16     // 0: remote_smtp_port
-	// Implicit says that TLS begins with the first byte (smtps://).
-	Implicit bool
+	Host     string     // canonical name; empty when Address is valid
+	Address  netip.Addr // when an address was given
+	Port     uint16     // 0: remote_smtp_port
+	Protocol policy.Protocol
 }
 
-// ParseGateway reads "host", "host:port", "smtps://host[:port]"; a host may be a name, an
+// ParseGateway reads "host", "host:port", "smtps://host[:port]", "lmtp://host[:port]"; a host may be a name, an
 // IPv4 address, or an IPv6 address in brackets.
 func ParseGateway(s string) (Gateway, error) {
 	var g Gateway
 	host := s
-	if i := len("smtps://"); len(s) > i && strings.EqualFold(s[:i], "smtps://") {
-		g.Implicit, g.Port, host = true, 465, s[i:]
+	if scheme, rest, ok := strings.Cut(s, "://"); ok {
+		switch strings.ToLower(scheme) {
+		case "smtp":
+		case "smtps":
+			g.Protocol, g.Port = policy.SMTPS, 465
+		case "lmtp":
+			g.Protocol, g.Port = policy.LMTP, 24
+		default:
+			return Gateway{}, fmt.Errorf("gateway %q: %w", s, errGatewayScheme)
+		}
+		host = rest
 	}
 	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		g.Address = a.Unmap()
@@ -57,3 +66,5 @@ var (
 	errGatewayPort = errors.New("the port is a number from 1 to 65535")
 	errGatewayDot  = errors.New("an address does not end in a dot")
 )
+
+var errGatewayScheme = errors.New("what is before :// must be smtp, smtps or lmtp")

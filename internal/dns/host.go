@@ -17,6 +17,7 @@ type host struct {
 	name       string
 	preference int
 	port       uint16
+	protocol   policy.Protocol
 	addresses  []netip.Addr // usable, in the order to be tried
 	ttl        time.Duration
 	alias      string // what its name stands for

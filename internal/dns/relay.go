@@ -19,11 +19,7 @@ func (t *trip) toGateway(ctx context.Context) {
 		t.fail(mail.ClassLocal, "4.3.5", err.Error())
 		return
 	}
-	if g.Implicit {
-		t.fail(mail.ClassLocal, "4.3.5", "gateway "+t.session.Gateway+": smtps is not supported yet; use the host with tls = required")
-		return
-	}
-	h := &host{name: g.Host, port: cmp.Or(g.Port, t.port), ttl: longest}
+	h := &host{name: g.Host, port: cmp.Or(g.Port, t.port), protocol: g.Protocol, ttl: longest}
 	t.trusted()
 	if !t.lookRelay(ctx, h, g.Address, "gateway ") {
 		return
@@ -76,7 +72,7 @@ func (t *trip) toRoutes(ctx context.Context) {
 	var withheld *host
 	reason := "no host of routes has an address that binding " + t.q.Binding + " can use"
 	for _, r := range t.session.Routes {
-		h := &host{name: r.Host, preference: r.Preference, port: cmp.Or(r.Port, t.port), ttl: longest}
+		h := &host{name: r.Host, preference: r.Preference, port: cmp.Or(r.Port, t.port), protocol: r.Protocol, ttl: longest}
 		if !t.lookRelay(ctx, h, r.Address, "route ") {
 			continue
 		}

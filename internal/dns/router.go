@@ -318,7 +318,10 @@ func (t *trip) add(h *host) {
 	h.addresses = h.addresses[:min(len(h.addresses), max(t.q.Policy.MaxAddressesPerHost, 1))]
 	rh := sched.RouteHost{
 		Name: h.name, Preference: h.preference, Addresses: h.addresses, Port: h.port,
-		TLS: h.tls.TLS, TLSA: h.tls.TLSA, Names: h.tls.Names, TLSWhy: h.tls.Why,
+		TLS: h.tls.TLS, TLSA: h.tls.TLSA, Names: h.tls.Names, TLSWhy: h.tls.Why, Protocol: h.protocol,
+	}
+	if h.protocol == policy.SMTPS && (rh.TLS == sched.TLSIfAvailable || rh.TLS == sched.TLSNo) {
+		rh.TLS = sched.TLSRequired // it is there from the first octet
 	}
 	if t.router.HostPolicy != nil {
 		rh.Policy = t.router.HostPolicy(t.q.Binding, h.name, h.addresses)

@@ -204,7 +204,9 @@ func TestResolve(t *testing.T) {
 		{"one.test", gateway("nowhere.test"), "local trouble 4.4.4 gateway nowhere.test has no address that binding b can use"},
 		{"one.test", gateway("us.test"), "local trouble 4.3.5 ..."},
 		{"one.test", gateway("a.one.test:99999"), "local trouble 4.3.5 ..."},
-		{"one.test", gateway("smtps://a.one.test"), "local trouble 4.3.5 ..."},
+		{"one.test", gateway("smtps://a.one.test"), "a.one.test/0 192.0.2.1 port 465"},
+		{"one.test", gateway("LMTP://a.one.test:2424"), "a.one.test/0 192.0.2.1 port 2424"},
+		{"one.test", gateway("http://a.one.test"), "local trouble 4.3.5 ..."},
 		{"null.test", gateway("a.one.test"), "a.one.test/0 192.0.2.1"},
 	} {
 		change := c.change

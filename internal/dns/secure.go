@@ -41,9 +41,14 @@ type HostTLS struct {
 }
 
 // RequiredTLS is what the options tls and tls_verify ask of a connection. A wish to
-// verify makes TLS a requirement: what may be left out need not be verified.
+// verify makes TLS a requirement: what may be left out need not be verified. So does a login,
+// unless auth_security says otherwise.
 func RequiredTLS(s *policy.Session) sched.TLS {
 	switch {
+	case s.Auth.User != "" && s.Auth.Security == policy.AuthVerified:
+		return sched.TLSVerifyHost
+	case s.Auth.User != "" && s.Auth.Security == policy.AuthEncrypted && s.TLSVerify == policy.VerifyNo:
+		return sched.TLSRequired
 	case s.TLS == policy.TLSNo:
 		return sched.TLSNo
 	case s.TLSVerify == policy.VerifyHost:

@@ -155,3 +155,34 @@ func TestReportSigned(t *testing.T) {
 		t.Errorf("%v, %v\n%s", good, err, text)
 	}
 }
+
+// A message to a thousand recipients, each in a domain of its own, is signed once.
+func TestThousandRecipientsOneSignature(t *testing.T) {
+	in, verify := signer(t)
+	var env *mail.Envelope
+	in.cfg.Submitter = SubmitFunc(func(e *mail.Envelope) { env = e })
+	m, r := in.Begin(relayed(), Start{})
+	if r.Code != 0 {
+		t.Fatal(r)
+	}
+	for i := range 1000 {
+		if r := m.AddRecipient(mail.Address{Local: "x", Domain: fmt.Sprintf("d%d.test", i)}, 0, ""); r.Code != 0 {
+			t.Fatalf("recipient %d: %v", i, r)
+		}
+	}
+	if _, err := m.Write([]byte("From: ann@from.test\r\nSubject: Hello\r\n\r\nHello\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.Accept(); r.Code != 250 {
+		t.Fatal(r)
+	}
+	if n := in.signed.Load(); n != 1 {
+		t.Errorf("signed %d times", n)
+	}
+	if len(env.Recipients) != 1000 || len(env.Heads) != 0 {
+		t.Fatalf("%d recipients, %d further sets of signatures", len(env.Recipients), len(env.Heads))
+	}
+	if good, err := verify(asSent(t, in, env, env.Recipients[999])); err != nil || len(good) != 2 {
+		t.Errorf("verified %v, %v", good, err)
+	}
+}

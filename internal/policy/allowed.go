@@ -49,9 +49,10 @@ var allowedText = map[Type]string{
 	TypeBinding:   "the name of a binding or binding_group",
 	TypeBindings:  "a list of names of bindings and binding_groups",
 	TypeEndpoints: "a list of ADDRESS or ADDRESS:PORT",
-	TypeGateway:   "HOST, HOST:PORT or smtps://HOST",
+	TypeGateway:   "HOST, HOST:PORT, smtps://HOST[:PORT] or lmtp://HOST[:PORT]",
+	TypeProxy:     "socks5://ADDRESS:PORT or haproxy://ADDRESS:PORT",
 	TypeMailbox:   "an e-mail address",
-	TypeRoutes:    "a list of HOST or HOST:PORT, with a preference before it if some are better, ( \"10 relay.example.com:2525\" \"20 192.0.2.1\" )",
+	TypeRoutes:    "a list of HOST, HOST:PORT, smtps://HOST or lmtp://HOST, with a preference before it if some are better, ( \"10 relay.example.com:2525\" \"20 192.0.2.1\" )",
 }
 
 func (o *Option) span(f func(int64) string) string {

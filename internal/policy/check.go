@@ -19,9 +19,7 @@ func (b *builder) check() {
 		for _, o := range c.Settings() {
 			v := c.Get(o)
 			b.checkLimit(c, o, v)
-			if o == opt.gateway {
-				b.checkGateway(v)
-			}
+			b.checkEgress(c, o, v)
 			if (o == opt.tlsCertificate || o == opt.tlsKey) && (c.Get(opt.tlsCertificate) == nil || c.Get(opt.tlsKey) == nil) {
 				b.errorf(v.Origin, "tls_certificate and tls_key belong together: one of them is missing in this stanza")
 			}
@@ -68,13 +66,6 @@ func (b *builder) checkLimit(c *Scope, o *Option, v *Setting) {
 	}
 	if o.Minus == unlimited && v.Num == 0 {
 		b.warnf(v.Origin, "%s = 0 admits no connection at all; suspend_delivery is the proper tool to stop mail", o.Name)
-	}
-}
-
-// checkGateway warns of gateways that cannot be reached yet.
-func (b *builder) checkGateway(v *Setting) {
-	if _, _, smtps, err := SplitGateway(v.Str); err == nil && smtps {
-		b.warnf(v.Origin, "gateway = %s: smtps is not supported yet, and mail for it waits; use the host with tls = required", v.Str)
 	}
 }
 

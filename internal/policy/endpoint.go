@@ -23,18 +23,16 @@ func ParseEndpoint(s string, port uint16) (netip.AddrPort, error) {
 }
 
 // SplitGateway takes a gateway apart: the name (lower case, no port), the port (0:
-// remote_smtp_port, or 465 under smtps) and whether TLS is there from the first octet.
-func SplitGateway(s string) (name string, port uint16, smtps bool, err error) {
-	rest, smtps := strings.CutPrefix(strings.ToLower(s), "smtps://")
-	if smtps {
-		port = 465
-	}
+// remote_smtp_port; 465 under smtps://, 24 under lmtp://) and what is spoken.
+func SplitGateway(s string) (name string, port uint16, spoken Protocol, err error) {
+	spoken, rest := cutScheme(strings.ToLower(s))
+	port = spoken.port()
 	host := rest
 	switch {
 	case strings.HasPrefix(rest, "["):
 		end := strings.Index(rest, "]")
 		if end < 0 {
-			return "", 0, false, fmt.Errorf("%q: the ] is missing", s)
+			return "", 0, SMTP, fmt.Errorf("%q: the ] is missing", s)
 		}
 		host, rest = rest[:end+1], rest[end+1:]
 	case strings.Count(rest, ":") == 1:
@@ -46,18 +44,18 @@ func SplitGateway(s string) (name string, port uint16, smtps bool, err error) {
 	if rest != "" {
 		n, err := strconv.ParseUint(strings.TrimPrefix(rest, ":"), 10, 16)
 		if err != nil || n == 0 || !strings.HasPrefix(rest, ":") {
-			return "", 0, false, fmt.Errorf("%q: the port must be from 1 to 65535", s)
+			return "", 0, SMTP, fmt.Errorf("%q: the port must be from 1 to 65535", s)
 		}
 		port = uint16(n)
 	}
 	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return a.String(), port, smtps, nil
+		return a.String(), port, spoken, nil
 	}
 	name, err = mail.CanonicalDomain(host)
 	if err != nil {
-		return "", 0, false, fmt.Errorf("%q is not a gateway", s)
+		return "", 0, SMTP, fmt.Errorf("%q is not a gateway", s)
 	}
-	return name, port, smtps, nil
+	return name, port, spoken, nil
 }
 
 func checkGateway(s string) error {

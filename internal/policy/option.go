@@ -207,6 +207,10 @@ func (o *Option) parseText(s string) (Value, error) {
 		if err := checkGateway(s); err != nil {
 			return Value{}, err
 		}
+	case TypeProxy:
+		if _, err := parseProxy(s); err != nil {
+			return Value{}, err
+		}
 	case TypeMailbox:
 		local, domain, ok := cutLast(s, "@")
 		if !ok || local == "" || strings.ContainsAny(s, " <>") {

@@ -150,7 +150,7 @@ var deliveryOptions = []Option{
 	},
 	{
 		Name: "gateway", Type: TypeGateway, Scopes: inDelivery,
-		Doc: "Send through this host instead of the domain's MX; the gateway's name becomes the routing domain. Mail for an smtps:// gateway waits for a later version.",
+		Doc: "Send through this host instead of the domain's MX; the gateway's name becomes the routing domain. smtps:// is TLS from the first octet, port 465; lmtp:// is LMTP (RFC 2033), port 24.",
 	},
 	{
 		Name: "remote_smtp_port", Type: TypeInt, Min: 1, Max: 65535, Default: "25", Scopes: inDelivery,
@@ -159,6 +159,30 @@ var deliveryOptions = []Option{
 	{
 		Name: "routes", Type: TypeRoutes, Scopes: inDelivery,
 		Doc: "Hosts that mail is sent to instead of the domain's MX; the routing domain stays.",
+	},
+	{
+		Name: "auth_user", Type: TypeString, Scopes: inDelivery,
+		Doc: "Login at the gateway or the routes (RFC 4954: PLAIN, or LOGIN).",
+	},
+	{
+		Name: "auth_password", Type: TypeSecret, Scopes: inDelivery,
+		Doc: "Password of auth_user.",
+	},
+	{
+		Name: "auth_security", Type: TypeEnum, Enum: []string{"verified", "encrypted", "none"}, Default: "verified", Scopes: inDelivery,
+		Doc: "Over what connection the login is told: TLS with a certificate that proves the host's name (it is then asked for whatever tls_verify says), any TLS, or any connection.",
+	},
+	{
+		Name: "proxy", Type: TypeProxy, Scopes: inG | inBG | inB,
+		Doc: "Make connections to receivers through this proxy: SOCKS5 (RFC 1928), or one that takes the PROXY protocol, version 2.",
+	},
+	{
+		Name: "proxy_user", Type: TypeString, Scopes: inG | inBG | inB,
+		Doc: "Login at a SOCKS5 proxy (RFC 1929).",
+	},
+	{
+		Name: "proxy_password", Type: TypeSecret, Scopes: inG | inBG | inB,
+		Doc: "Password of proxy_user.",
 	},
 	{
 		Name: "skip_hosts", Type: TypeNetworks, Scopes: inG | inB | inD,

@@ -172,6 +172,8 @@ type Session struct {
 	SkipHosts  []netip.Prefix
 	Prohibited []netip.Prefix // prohibited_hosts: connecting there is a permanent failure
 	Gateway    string         // host[:port] or smtps://host as written; empty: by MX
+	Auth       Auth           // told to Gateway and Routes
+	Proxy      Proxy          // connections are made through it
 	Routes     []Route        // hosts instead of the MX hosts, best first; empty: by MX, or Gateway is set
 }
 

@@ -23,6 +23,8 @@ var opt struct {
 	connectRate, messageRate                             *Option
 	throttleConns, throttleMessages                      *Option
 	clusterThrottleConns, clusterThrottleMessages        *Option
+	authUser, authPassword, authSecurity                 *Option
+	proxy, proxyUser, proxyPassword                      *Option
 	dkim, dkimKey, dkimSelector, dkimDomain              *Option
 	tlsVersion, tlsCA, tlsCertificate, tlsKey            *Option
 	tlsReports, brokenTLS                                *Option
@@ -88,6 +90,12 @@ func bindOptions() {
 		{&opt.skip, "skip_hosts"},
 		{&opt.prohibited, "prohibited_hosts"},
 		{&opt.suspend, "suspend_delivery"},
+		{&opt.authUser, "auth_user"},
+		{&opt.authPassword, "auth_password"},
+		{&opt.authSecurity, "auth_security"},
+		{&opt.proxy, "proxy"},
+		{&opt.proxyUser, "proxy_user"},
+		{&opt.proxyPassword, "proxy_password"},
 		{&opt.dkim, "dkim"},
 		{&opt.dkimKey, "dkim_key"},
 		{&opt.dkimSelector, "dkim_selector"},
@@ -249,6 +257,7 @@ func (s *Snapshot) session(p *view) *Session {
 	if n.Gateway == "" {
 		n.Routes = parseRoutes(p.value(opt.routes).List)
 	}
+	n.Auth, n.Proxy = p.auth(n.Gateway != "" || len(n.Routes) > 0), p.proxy()
 	if v := p.value(opt.ehlo).Str; v != "" {
 		n.EHLO = v
 	}

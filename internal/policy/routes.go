@@ -14,6 +14,7 @@ type Route struct {
 	Address    netip.Addr // when an address was given; names are looked up
 	Port       uint16     // 0: remote_smtp_port
 	Preference int        // lower is better; 0 unless given
+	Protocol   Protocol
 }
 
 // ParseRoute reads an entry of routes: HOST or HOST:PORT, with a preference before it if
@@ -33,14 +34,11 @@ func ParseRoute(s string) (Route, error) {
 	default:
 		return r, fmt.Errorf("route %q is not HOST, HOST:PORT or PREFERENCE HOST:PORT", s)
 	}
-	name, port, smtps, err := SplitGateway(words[0])
-	switch {
-	case err != nil:
+	name, port, spoken, err := SplitGateway(words[0])
+	if err != nil {
 		return r, fmt.Errorf("route %q: the host is not a name or an address", s)
-	case smtps:
-		return r, fmt.Errorf("route %q: smtps:// is not supported yet; use the host with tls = required", s)
 	}
-	r.Host, r.Port = name, port
+	r.Host, r.Port, r.Protocol = name, port, spoken
 	if a, err := netip.ParseAddr(name); err == nil {
 		r.Address = a.Unmap()
 	}

@@ -3,7 +3,7 @@ package policy
 import "slices"
 
 // SameConnection reports whether a connection made for s is just what one made for o
-// would be: addresses, name, timeouts, what it makes use of, where it may not lead. Which hosts there are, and
+// would be: addresses, name, timeouts, login, proxy, what it makes use of, where it may not lead. Which hosts there are, and
 // what TLS each needs, is the route's to say, and is not compared.
 func (s *Session) SameConnection(o *Session) bool {
 	if s == o || s == nil || o == nil {
@@ -18,5 +18,6 @@ func (s *Session) SameConnection(o *Session) bool {
 		s.DataTimeout == o.DataTimeout && s.DataBlockTimeout == o.DataBlockTimeout &&
 		s.BodyTimeout == o.BodyTimeout && s.RsetTimeout == o.RsetTimeout && s.QuitTimeout == o.QuitTimeout &&
 		s.UsePipelining == o.UsePipelining && s.UseChunking == o.UseChunking &&
+		s.Auth == o.Auth && s.Proxy == o.Proxy &&
 		slices.Equal(s.Prohibited, o.Prohibited)
 }

@@ -32,15 +32,16 @@ const (
 	TypeBinding               // the name of a binding or binding_group
 	TypeBindings              // a list of such names
 	TypeEndpoints             // a list of ADDRESS or ADDRESS:PORT
-	TypeGateway               // HOST, HOST:PORT or smtps://HOST
+	TypeGateway               // HOST, HOST:PORT, smtps://HOST or lmtp://HOST
 	TypeMailbox               // an e-mail address
 	TypeRoutes                // a list of hosts to send to, see ParseRoute
+	TypeProxy                 // socks5://ADDRESS:PORT or haproxy://ADDRESS:PORT
 )
 
 var typeNames = [...]string{
 	"integer", "boolean", "duration", "size", "rate", "choice", "text", "list", "networks",
 	"address", "host name", "path", "secret", "duration or list", "integer or auto",
-	"binding or group", "list of bindings and groups", "list of addresses", "gateway", "mailbox", "list of hosts",
+	"binding or group", "list of bindings and groups", "list of addresses", "gateway", "mailbox", "list of hosts", "proxy",
 }
 
 func (t Type) String() string { return typeNames[t] }

@@ -89,16 +89,17 @@ func FuzzParseValues(f *testing.F) {
 
 func TestGateway(t *testing.T) {
 	for text, want := range map[string]struct {
-		name  string
-		port  uint16
-		smtps bool
+		name   string
+		port   uint16
+		spoken Protocol
 	}{
-		"Relay.Example.com": {"relay.example.com", 0, false}, "relay.test:2525": {"relay.test", 2525, false}, "smtps://relay.test": {"relay.test", 465, true},
-		"smtps://relay.test:4465": {"relay.test", 4465, true}, "[192.0.2.1]:25": {"192.0.2.1", 25, false}, "192.0.2.1": {"192.0.2.1", 0, false}, "2001:db8::1": {"2001:db8::1", 0, false},
+		"Relay.Example.com": {"relay.example.com", 0, SMTP}, "relay.test:2525": {"relay.test", 2525, SMTP}, "smtps://relay.test": {"relay.test", 465, SMTPS},
+		"smtps://relay.test:4465": {"relay.test", 4465, SMTPS}, "[192.0.2.1]:25": {"192.0.2.1", 25, SMTP}, "192.0.2.1": {"192.0.2.1", 0, SMTP}, "2001:db8::1": {"2001:db8::1", 0, SMTP},
+		"LMTP://store.test": {"store.test", 24, LMTP}, "lmtp://[2001:db8::1]:2424": {"2001:db8::1", 2424, LMTP}, "smtp://relay.test": {"relay.test", 0, SMTP},
 	} {
-		name, port, smtps, err := SplitGateway(text)
-		if err != nil || name != want.name || port != want.port || smtps != want.smtps {
-			t.Errorf("%q: %s %d %v %v", text, name, port, smtps, err)
+		name, port, spoken, err := SplitGateway(text)
+		if err != nil || name != want.name || port != want.port || spoken != want.spoken {
+			t.Errorf("%q: %s %d %v %v", text, name, port, spoken, err)
 		}
 	}
 	for _, text := range []string{"", "a b", "relay:0", "relay:99999", "relay:", "[::1", "[::1]x", "http://relay"} {

@@ -32,7 +32,9 @@ type (
 		TLS     TLS
 		TLSA    []mail.TLSA // as in RouteHost
 		Names   []string    // likewise
-		Policy  *policy.Queue
+		// Protocol is what is spoken there.
+		Protocol policy.Protocol
+		Policy   *policy.Queue
 	}
 	// Deliver hands a part to a connection that has given credit by Wants. Answered by
 	// one Attempted or Returned.

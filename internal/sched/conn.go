@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluice-mta/sluice/internal/limit"
 	"github.com/sluice-mta/sluice/internal/mail"
+	"github.com/sluice-mta/sluice/internal/policy"
 )
 
 // On a contended path a connection serves at most so much in a row; then it, or its
@@ -64,6 +65,7 @@ type conn struct {
 	state      connState
 	in         connList
 	tls        TLS
+	protocol   policy.Protocol
 	dane       *dane
 	retiring   bool // gets no further part of its queue
 	spent      bool // because its turn is over: it may serve another

@@ -39,7 +39,7 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 	turn := m.asks(h, from)
 	hosts := l.route.hosts
 	n := m.nextSize(q)
-	m.missed = m.missed[:0]
+	m.missed, m.refused = m.missed[:0], m.refused[:0]
 	for i := 0; i < len(hosts); {
 		j := i + 1
 		for j < len(hosts) && hosts[j].preference == hosts[i].preference {
@@ -48,6 +48,7 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 		base, healthy := m.choose(l, hosts[i:j], n, turn)
 		if healthy && j < len(hosts) && base.Counter == 0 && m.refuseAll(q) {
 			healthy = false // what they say is no fullness any more: the next ones
+			m.refused = append(m.refused, m.shut...)
 		}
 		switch {
 		case healthy && m.takeOver(h, l, hosts[i:j], n, turn):
@@ -63,9 +64,7 @@ func (m *Machine) connect(h uint32, from limit.CounterID) {
 	}
 	m.limits.Cancel(turn.Waiter)
 	if m.bides(l) {
-		for _, p := range m.missed {
-			m.missPlace(h, p)
-		}
+		m.missBetter(h)
 		return
 	}
 	class, reply := m.hostsFailed(l)
@@ -172,7 +171,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	c := m.conns.at(ch)
 	*c = conn{
 		gen: c.gen + 1, state: connDialing, started: m.now, turn: m.now,
-		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls, dane: x.host.dane,
+		queue: h, lane: q.lane, host: x.host.host, place: x.addr.place, tls: x.host.tls, protocol: x.host.protocol, dane: x.host.dane,
 	}
 	path, fares := m.pathOf(l, x.addr), m.faresOf(l, x.addr)
 	tolls := m.openingTolls(fares, n)
@@ -200,7 +199,7 @@ func (m *Machine) dial(h uint32, x choice, n int32, turn limit.Turn) {
 	records, names := c.dane.certificate()
 	m.emit(Connect{
 		Conn: m.connID(ch), Binding: b, Domain: d, Tenant: m.names.tenants[q.tenant], Host: p.key.host, Address: p.key.addr, Port: p.key.port,
-		TLS: c.tls, TLSA: records, Names: names, Policy: l.policy,
+		TLS: c.tls, TLSA: records, Names: names, Protocol: c.protocol, Policy: l.policy,
 	})
 	m.touch(h) // it may want more
 }
@@ -221,9 +220,7 @@ func (m *Machine) await(h uint32, base limit.Blocker, turn limit.Turn) {
 		for _, g := range m.shut {
 			m.waitGate(h, g)
 		}
-		for _, p := range m.missed {
-			m.missPlace(h, p)
-		}
+		m.missBetter(h)
 		for _, p := range m.crowds {
 			m.waitCrowd(h, p)
 		}
@@ -235,6 +232,17 @@ func (m *Machine) await(h uint32, base limit.Blocker, turn limit.Turn) {
 	m.park(q, turn)
 	for _, b := range m.full {
 		m.yield(b.Counter)
+	}
+}
+
+// missBetter has the queue hear of it when an address that has failed, or a host that
+// refuses everything, is to be tried again.
+func (m *Machine) missBetter(h uint32) {
+	for _, p := range m.missed {
+		m.missPlace(h, p)
+	}
+	for _, g := range m.refused {
+		m.waitGate(h, g)
 	}
 }
 

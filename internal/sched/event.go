@@ -95,7 +95,8 @@ type (
 		TLS        TLS
 		TLSA       []mail.TLSA // for TLSDANE: usable ones, one of which the certificate must satisfy; not changed
 		Names      []string    // for TLSDANE: those of which it must show one, where a trust anchor is named; not changed
-		TLSWhy     string      // what asks for it, in words; empty: tls and tls_verify
+		Protocol   policy.Protocol
+		TLSWhy     string // what asks for it, in words; empty: tls and tls_verify
 		Policy     *policy.Host
 	}
 

@@ -8,9 +8,10 @@ import (
 
 // HeldConn is a connection with the names that it is counted under.
 type HeldConn struct {
-	Binding, Domain string
-	Host            string
-	Address         netip.Addr
+	Conn                    ConnID
+	Binding, Domain, Tenant string
+	Host                    string
+	Address                 netip.Addr
 }
 
 // Held lists up to n connections after the cursor, in pages as Queues does.
@@ -23,7 +24,10 @@ func (m *Machine) Held(cursor string, n int) (held []HeldConn, next string) {
 			continue
 		}
 		b, d := m.laneNames(m.lanes.at(c.lane))
-		held = append(held, HeldConn{Binding: b, Domain: d, Host: m.hosts.at(c.host).key.host, Address: m.places.at(c.place).key.addr})
+		held = append(held, HeldConn{
+			Conn: m.connID(at), Binding: b, Domain: d, Tenant: m.names.tenants[m.queues.at(c.queue).tenant],
+			Host: m.hosts.at(c.host).key.host, Address: m.places.at(c.place).key.addr,
+		})
 	}
 	if at < m.conns.next {
 		next = cursorAt('o', at)

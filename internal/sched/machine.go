@@ -112,6 +112,7 @@ type Machine struct {
 	fareRoom []fare
 	shut     []uint32 // gates of hosts that are busy
 	missed   []uint32 // addresses that have failed
+	refused  []uint32 // gates of better hosts that refuse everything
 	crowds   []uint32 // hosts to which enough connections are being opened
 
 	// While a queue is looked at.

@@ -36,6 +36,7 @@ type routeHost struct {
 	host       uint32
 	preference int
 	tls        TLS
+	protocol   policy.Protocol
 	dane       *dane  // for TLSDANE
 	tlsWhy     string // what asks for it
 	from, to   int    // in addrs
@@ -195,7 +196,7 @@ func (f *finding) sum() uint64 {
 	h := f.digest
 	for i := range f.hosts { // a sum: hosts and addresses come in any order
 		x := &f.hosts[i]
-		one := hashText(x.Name) + uint64(x.Preference)*0x9e3779b97f4a7c15 + uint64(x.Port)<<8 + uint64(x.TLS)
+		one := hashText(x.Name) + uint64(x.Preference)*0x9e3779b97f4a7c15 + uint64(x.Port)<<8 + uint64(x.Protocol)<<4 + uint64(x.TLS)
 		for _, a := range x.Addresses {
 			b := a.As16()
 			one += hashText(string(b[:])) | 1
@@ -237,7 +238,7 @@ func (m *Machine) makeSite(l *lane, key siteKey, f *finding) *site {
 	for i := range f.hosts {
 		x := &f.hosts[i]
 		hk := hostKey{l.key.binding, strings.Clone(x.Name)}
-		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(s.addrs)}
+		rh := routeHost{host: m.hostFor(hk), preference: x.Preference, tls: x.TLS, protocol: x.Protocol, dane: daneOf(x), tlsWhy: x.TLSWhy, from: len(s.addrs)}
 		m.useHost(rh.host, 1)
 		m.learn(rh.host, x, f.asked)
 		for _, a := range x.Addresses {
@@ -396,7 +397,7 @@ func (m *Machine) sameHosts(s *site, hosts []RouteHost) bool {
 			return false
 		}
 		rh := &s.hosts[k]
-		if rh.preference != x.Preference || rh.tls != x.TLS || !rh.dane.same(daneOf(x)) || rh.tlsWhy != x.TLSWhy || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
+		if rh.preference != x.Preference || rh.tls != x.TLS || rh.protocol != x.Protocol || !rh.dane.same(daneOf(x)) || rh.tlsWhy != x.TLSWhy || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
 			return false
 		}
 		for _, a := range s.addrs[rh.from:rh.to] {

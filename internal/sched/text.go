@@ -117,6 +117,7 @@ func (e *Explanation) Text(w io.Writer, s Style) {
 	fmt.Fprintf(w, "  %d ready, %d queued for later, %d connections%s; the oldest message is %s old\n", e.Ready, e.Queued, e.Conns, wanted(e), spanOf(e.Oldest))
 	if e.LastReply != "" {
 		fmt.Fprintf(w, "  last reply: %s\n", mail.Printable(e.LastReply))
+		e.LastClass.write(w)
 	}
 	var g grid
 	if len(e.Causes) > 0 {
@@ -311,3 +312,14 @@ func spanOf(s float64) string {
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
+
+// write says what the last reply is about.
+func (c *ReplyClass) write(w io.Writer) {
+	switch {
+	case c == nil:
+	case c.Scope == "":
+		fmt.Fprintln(w, "    no reply rule knows what it complains of")
+	default:
+		fmt.Fprintf(w, "    about: %s, scope %s; bounce class %d %s\n", c.Class, c.Scope, c.BounceClass, c.Bounce)
+	}
+}

@@ -48,6 +48,8 @@ func (d *dane) same(o *dane) bool {
 func (m *Machine) content(c *conn, rh *routeHost) bool {
 	need := rh.tls
 	switch {
+	case c.protocol != rh.protocol:
+		return false
 	case need == TLSIfAvailable && m.places.at(c.place).noTLS > m.now:
 		return true // it would be spoken to in clear
 	case need == TLSNo, c.tls == TLSNo:

@@ -46,9 +46,10 @@ type Explanation struct {
 	Conns     int                `json:"connections"`
 	Hosts     []HostView         `json:"hosts"`
 	LastReply string             `json:"last_reply,omitempty"`
-	Wanted    int                `json:"wanted"`          // connections that it wants, those that it has included
-	Cause     string             `json:"cause"`           // what it waits for now: "OPTION KEY", "resolving", ...; empty: it wants no more connections than it has
-	Since     string             `json:"since,omitempty"` // RFC 3339
+	LastClass *ReplyClass        `json:"last_reply_class,omitempty"` // what the reply rules say about it: filled in outside
+	Wanted    int                `json:"wanted"`                     // connections that it wants, those that it has included
+	Cause     string             `json:"cause"`                      // what it waits for now: "OPTION KEY", "resolving", ...; empty: it wants no more connections than it has
+	Since     string             `json:"since,omitempty"`            // RFC 3339
 	SinceAt   int64              `json:"-"`
 	For       float64            `json:"for_seconds"` // how long it has waited for that
 	Causes    []CauseView        `json:"causes"`      // its waiting time by cause, the longest first
@@ -71,6 +72,15 @@ type Estimate struct {
 	At      string  `json:"at"`      // RFC 3339
 	AtTime  int64   `json:"-"`
 	Basis   string  `json:"basis"` // what it is worked out from, in words
+}
+
+// ReplyClass is what the reply rules say about a receiver's reply.
+type ReplyClass struct {
+	Class       string `json:"class"` // what it complains of; "unknown": no rule knows
+	Scope       string `json:"scope,omitempty"`
+	BounceClass int    `json:"bounce_class"`
+	Bounce      string `json:"bounce"` // the bounce class in words
+	Rule        string `json:"rule,omitempty"`
 }
 
 // HostView is one host of a queue's route.

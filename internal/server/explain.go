@@ -101,6 +101,7 @@ func (b backend) complete(e *sched.Explanation) {
 	b.stampEstimate(e.Estimate)
 	b.habits(e.Hosts)
 	e.Path, e.Hosts, e.Causes = list(e.Path), list(e.Hosts), list(e.Causes)
+	b.classify(e)
 	if e.Waited == nil {
 		e.Waited = map[string]float64{}
 	}

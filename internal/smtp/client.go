@@ -92,6 +92,7 @@ type Client struct {
 	blamed  bool    // its end has been looked at
 
 	observer Observer // may be nil
+	lmtp     bool
 	trust    trust
 
 	mu      sync.Mutex // guards what follows, and the order of deadlines
@@ -127,14 +128,18 @@ func (c *Client) Greeting() (mail.Reply, error) {
 // and keeps the extensions offered. The session goes on only when the reply is a 2xx.
 func (c *Client) Hello(name string) (mail.Reply, error) {
 	c.ext = Extensions{}
-	rep, err := c.command(mail.StageEHLO, c.t.EHLO, "EHLO ", name)
+	verb := "EHLO "
+	if c.lmtp {
+		verb = "LHLO "
+	}
+	rep, err := c.command(mail.StageEHLO, c.t.EHLO, verb, name)
 	if err != nil {
 		return rep, err
 	}
-	switch rep.Class() {
-	case 2:
+	switch {
+	case rep.Class() == 2:
 		c.ext = parseExtensions(rep.Text)
-	case 5:
+	case rep.Class() == 5 && !c.lmtp:
 		rep, err = c.command(mail.StageEHLO, c.t.EHLO, "HELO ", name)
 	}
 	return rep, err

@@ -62,6 +62,9 @@ func (c *Client) does(f Feature) bool {
 	if c.ext.Chunking {
 		offered |= Chunking
 	}
+	if c.lmtp {
+		offered &= Pipelining
+	}
 	return offered&c.allowed&^c.habits.Broken&f != 0
 }
 

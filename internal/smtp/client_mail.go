@@ -259,6 +259,9 @@ func (c *Client) dataReply(tx *Transaction, code int) *SessionError {
 
 // emptyContent ends a transaction that has no recipient. Its reply decides nothing.
 func (c *Client) emptyContent() *SessionError {
+	if c.lmtp { // RFC 2033 §4.2: it must refuse DATA; how it would answer the dot nobody can say
+		return c.fail(mail.StageData, "waiting for the reply", protocolError("DATA was accepted for nobody's mail"))
+	}
 	if e := c.quiet(mail.StageData); e != nil {
 		return e
 	}
@@ -272,6 +275,9 @@ func (c *Client) emptyContent() *SessionError {
 
 // finalReply waits for the reply to the content, which decides about everyone accepted.
 func (c *Client) finalReply(tx *Transaction) *SessionError {
+	if c.lmtp {
+		return c.lmtpReplies(tx)
+	}
 	code, e := c.verdict(tx)
 	if e != nil {
 		if e.Reply.Code == 0 && e.Kind != EndProtocol && tx.accepted > 0 {

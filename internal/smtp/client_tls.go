@@ -24,10 +24,25 @@ func (c *Client) StartTLS(config *tls.Config) (mail.Reply, error) {
 		return e.Reply, e
 	}
 	c.ext = Extensions{}
+	if e := c.encrypt(config); e != nil {
+		return e.Reply, e
+	}
+	return rep, nil
+}
+
+// Encrypt makes the handshake at once, before the greeting: TLS from the first octet
+// (RFC 8314 §3.3). The reply says what went wrong.
+func (c *Client) Encrypt(config *tls.Config) (mail.Reply, error) {
+	if e := c.encrypt(config); e != nil {
+		return e.Reply, e
+	}
+	return mail.Reply{}, nil
+}
+
+func (c *Client) encrypt(config *tls.Config) *SessionError {
 	secure := tls.Client(c.raw, config)
 	if err := c.arm(armBoth, c.t.TLS); err != nil {
-		e := c.fail(mail.StageTLS, "in the TLS handshake", err)
-		return e.Reply, e
+		return c.fail(mail.StageTLS, "in the TLS handshake", err)
 	}
 	if err := secure.Handshake(); err != nil {
 		e := c.fail(mail.StageTLS, "in the TLS handshake", err)
@@ -35,11 +50,11 @@ func (c *Client) StartTLS(config *tls.Config) (mail.Reply, error) {
 			e.Reply.Enhanced = "4.7.5"
 			e.Reply.Text = fmt.Sprintf("TLS handshake failed: %v", rootCause(err))
 		}
-		return e.Reply, e
+		return e
 	}
 	c.conn, c.tls = secure, connectionState(secure.ConnectionState())
 	c.rr = NewReplyReader(clientSource{c})
-	return rep, nil
+	return nil
 }
 
 // ClientVerify says how far a receiver's certificate is looked at.

@@ -20,7 +20,7 @@ next:
 	for range 200 {
 		port := 11000 + rand.IntN(20000)
 		for _, a := range addrs {
-			l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", a, port))
+			l, err := net.Listen("tcp", net.JoinHostPort(a, fmt.Sprint(port)))
 			if err != nil {
 				continue next
 			}

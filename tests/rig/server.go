@@ -39,7 +39,11 @@ func (z Zone) String() string {
 	}
 	for host, addrs := range z.Hosts {
 		for _, a := range addrs {
-			fmt.Fprintf(&b, "%s. IN A %s\n", host, a)
+			kind := "A"
+			if strings.Contains(a, ":") {
+				kind = "AAAA"
+			}
+			fmt.Fprintf(&b, "%s. IN %s %s\n", host, kind, a)
 		}
 	}
 	return b.String()

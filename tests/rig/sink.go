@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"syscall"
@@ -48,7 +49,7 @@ func StartSink(t testing.TB, port int, addrs []string, args ...string) *Sink {
 	s := &Sink{status: fmt.Sprintf("127.0.0.1:%d", Port(t)), ledger: dir + "/ledger", report: dir + "/report.json"}
 	argv := []string{Sluice(t), "sink", "--status", s.status, "--ledger", s.ledger, "--report", s.report}
 	for _, a := range addrs {
-		argv = append(argv, "--listen", fmt.Sprintf("%s:%d", a, port))
+		argv = append(argv, "--listen", net.JoinHostPort(a, fmt.Sprint(port)))
 	}
 	s.Proc = Start(t, append(argv, args...))
 	Listening(t, s.Proc, s.status)

@@ -1,0 +1,3 @@
+// Package report reads accounting records and says what is in them: which reply rules
+// knew the words of receivers, and which words no rule knows.
+package report
