@@ -67,16 +67,11 @@ func inputCases() []inputCase {
 			data("Message-ID: <outer@source.test>\r\n\r\ntext"+end+smuggled, "550 5.6.11"),
 		})
 	}
-	for _, end := range []string{"\r\n\x00.\r\n", "\r\n.\x00\r\n", "\n\x00.\n", "\x00\r\n.\r\n\x00"} {
-		want := "550 5.6.0"
-		if strings.HasPrefix(end, "\n") {
-			want = "550 5.6."
-		}
-		if strings.HasPrefix(end, "\x00") { // that is the end, and what follows is a command of its own
-			cases = append(cases, inputCase{fmt.Sprintf("smuggling by %q", end), append(append([]exchange{}, open...), exchange{"text" + end + "\r\n", "550 5.6.0"}, exchange{"", "500"})})
-			continue
-		}
-		cases = append(cases, inputCase{fmt.Sprintf("smuggling by %q", end), data("Message-ID: <outer@source.test>\r\n\r\ntext"+end+smuggled, want)})
+	for _, end := range []string{"\r\n\x00.\r\n", "\r\n.\x00\r\n", "\n\x00.\n"} {
+		cases = append(cases, inputCase{
+			fmt.Sprintf("smuggling by %q", end),
+			data("Message-ID: <outer@source.test>\r\n\r\ntext"+end+smuggled, "550 5.6."),
+		})
 	}
 	return cases
 }

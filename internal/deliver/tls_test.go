@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-mta/sluice/internal/mail"
 	"github.com/sluice-mta/sluice/internal/sched"
 	"github.com/sluice-mta/sluice/internal/smtp"
 	"github.com/sluice-mta/sluice/internal/smtp/smtptest"
@@ -102,4 +103,68 @@ func TestMailOverTLS(t *testing.T) {
 		wants 1
 		closed: ok
 	`)
+}
+
+// TestTLSResults: how each handshake went is told, with what a certificate would have
+// failed by that is only looked at; DANE is carried out.
+func TestTLSResults(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	defer server.Close()
+	cert := server.Certificate()
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	good := mail.TLSA{Usage: 3, Selector: 0, Matching: 0, Data: cert.Raw}
+	bad := mail.TLSA{Usage: 3, Selector: 0, Matching: 0, Data: cert.Raw[1:]}
+	const (
+		offer   = "S: 220 hi\nC: EHLO me.test\nS: 250-hi\nS: 250 STARTTLS\n"
+		encrypt = offer + "C: STARTTLS\nS: 220 go\ntls\nC: EHLO me.test\nS: 250 hi\n" + quit
+		refuse  = offer + "C: STARTTLS\nS: 454 4.7.0 not today\n" + quit
+		broken  = offer + "C: STARTTLS\nS: 220 go\nclose!"
+	)
+	tests := []struct {
+		name, script string
+		want         sched.TLS
+		host         string
+		tlsa         []mail.TLSA
+		observe      bool
+		result       TLSFailure
+		opens        bool
+	}{
+		{"well", encrypt, sched.TLSVerifyHost, "example.com", nil, false, TLSNone, true},
+		{"records that match", encrypt, sched.TLSDANE, "wrong.test", []mail.TLSA{bad, good}, false, TLSNone, true},
+		{"records that do not", broken, sched.TLSDANE, "example.com", []mail.TLSA{bad}, false, TLSHandshake, false},
+		{"only looked at, well", encrypt, sched.TLSIfAvailable, "example.com", nil, true, TLSNone, true},
+		{"only looked at, a wrong name", encrypt, sched.TLSIfAvailable, "wrong.test", nil, true, TLSName, true},
+		{"not looked at", encrypt, sched.TLSIfAvailable, "wrong.test", nil, false, TLSNone, true},
+		{"refused", refuse, sched.TLSRequired, "example.com", nil, false, TLSNotOffered, false},
+		{"not offered", "S: 220 hi\nC: EHLO me.test\nS: 250 hi\n" + quit, sched.TLSIfAvailable, "example.com", nil, false, TLSNotOffered, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := smtptest.ServeTLS(t, &tls.Config{Certificates: server.TLS.Certificates}, tt.script)
+			w := newWorld(t, r.Addr().AddrPort())
+			results := make(chan TLSResult, 2)
+			w.config.TLS = smtp.NewClientTLS(roots)
+			w.config.Secured = func(r TLSResult) { results <- r }
+			w.config.Observe = func(domain, host string) bool { return tt.observe && domain == w.action.Domain && host == tt.host }
+			w.action.TLS, w.action.Host, w.action.TLSA, w.action.Names = tt.want, tt.host, tt.tlsa, []string{tt.host}
+			w.start()
+			if tt.opens {
+				until[sched.Wants](w, 1)
+				w.agent.Close(sched.Close{Conn: 1})
+			} else if got := until[sched.ConnectFailed](w, 1); got.Class != sched.ConnectTLS {
+				t.Errorf("got %s", tell(got))
+			}
+			until[sched.Closed](w, 1)
+			got := <-results
+			if got.Failure != tt.result || got.Host != tt.host || got.Want != tt.want || got.Address != w.action.Address || !got.Local.IsValid() ||
+				(got.TLS != "") != strings.Contains(tt.script, "\ntls\n") || (got.Reason == "") != (tt.result == TLSNone) {
+				t.Errorf("got %+v", got)
+			}
+			if len(results) > 0 {
+				t.Error("told twice")
+			}
+		})
+	}
 }

@@ -51,3 +51,38 @@ func differ(t *testing.T, v reflect.Value) {
 		t.Fatalf("a field of type %s: say how to change it", v.Type())
 	}
 }
+
+// TestTLSOptions: what they become, and the binding of reports that honours none of them.
+func TestTLSOptions(t *testing.T) {
+	root := NewRoot()
+	set := func(name, value string) {
+		t.Helper()
+		o := LookupTree(name)
+		v, err := o.Parse(name, Raw{Text: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		root.Set(o, v, Origin{File: "x", Line: 1})
+	}
+	if _, there := New("mta.test").Bindings[TLSReportBinding]; there {
+		t.Error("the binding of reports is there without reports")
+	}
+	for name, value := range map[string]string{
+		"tls": "required", "tls_verify": "host", "tls_min_version": "1.3", "tls_ca": "ca", "tls_certificate": "c", "tls_key": "k",
+		"tls_reports": "on", "remember_broken_tls": "90s", "mta-sts": "5s",
+	} {
+		set(name, value)
+	}
+	s, _ := Build(root, Environment{Hostname: "mta.test"})
+	q := s.Queue("default", "one.test")
+	if x := q.Session; x.TLSMinVersion != 0x0304 || x.TLSCA != "ca" || x.TLSCertificate != "c" || x.TLSKey != "k" || !x.TLSReports || x.MTASTSTimeout != 5*time.Second ||
+		!x.UseDANE || !x.UseMTASTS || q.BrokenTLSRetry != 90*time.Second {
+		t.Errorf("%+v", x)
+	}
+	if x := s.Queue(TLSReportBinding, "one.test").Session; s.Bindings[TLSReportBinding] == nil || x.TLS != TLSIfAvailable || x.TLSVerify != VerifyNo || x.UseDANE || x.UseMTASTS || x.TLSReports {
+		t.Errorf("reports: %+v", x)
+	}
+	if w := s.TLSReports; w.From != "postmaster@mta.test" || w.Organization != "mta.test" || w.Contact != "postmaster@mta.test" || s.MTASTSPort != 443 {
+		t.Errorf("%+v, port %d", w, s.MTASTSPort)
+	}
+}

@@ -35,9 +35,14 @@ func (m *Machine) returned(ev Returned) {
 	m.settle(ch)
 }
 
-// putBack makes a part ready again that was on a connection.
+// putBack makes a part ready again that was on a connection. One whose time is up ends: it
+// would be handed out again at once, and asked back again.
 func (m *Machine) putBack(h uint32) {
 	p := m.parts.at(h)
+	if m.now >= m.expiry(p) {
+		m.expire(h)
+		return
+	}
 	p.due = min(p.due, m.now)
 	m.enter(h, true)
 }

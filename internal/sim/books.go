@@ -69,6 +69,7 @@ func (w *World) record(a sched.Account) {
 	}
 	b.recorded = a.Seq
 	f := b.of(a.Message)
+	w.ends.accounted(w, &a)
 	for _, o := range a.Outcomes {
 		switch a.Kind {
 		case sched.RecordDeferred:
@@ -122,10 +123,20 @@ type kept struct {
 	state    map[int]mail.RecipientState
 }
 
+// part is the one, as it was handed in, that a recipient belongs to.
+func (k *kept) part(recipient int) *sched.SubmittedPart {
+	for i := range k.parts {
+		if slices.Contains(k.parts[i].Recipients, recipient) {
+			return &k.parts[i]
+		}
+	}
+	return &k.parts[0]
+}
+
 func (s *spool) reset() { s.live = map[mail.ID]*kept{} }
 
-// store writes a change after a while.
-func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, finish bool) {
+// store writes a change after a while; then what stands with it in the same record.
+func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, finish bool, with ...func()) {
 	if seq != w.spool.seq+1 {
 		w.fail("spool change %d after %d", seq, w.spool.seq)
 	}
@@ -140,6 +151,9 @@ func (w *World) store(seq uint64, id mail.ID, states []mail.RecipientState, fini
 		for _, s := range states {
 			s.Next += w.wall
 			k.state[s.Index] = s
+		}
+		for _, do := range with {
+			do()
 		}
 		if finish {
 			w.finished(id)
@@ -206,6 +220,7 @@ func (w *World) Crash(down time.Duration) {
 	clear(w.conns)
 	clear(w.told)
 	w.restore()
+	w.ends.up(w)
 	for _, id := range w.books.order {
 		if k := w.spool.live[id]; k != nil {
 			w.recover(id, k)
@@ -237,5 +252,6 @@ func (w *World) recover(id mail.ID, k *kept) {
 		p.Policy, p.Generation = w.queuePolicy(b, p.Domain, ""), w.generation
 		ev.Parts = append(ev.Parts, p)
 	}
+	w.ends.terms(&ev)
 	w.step(ev)
 }

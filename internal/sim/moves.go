@@ -16,8 +16,9 @@ func (w *World) carries(c *conn, a sched.Deliver) {
 		w.fail("message %s is handed out, but it is finished", a.Message)
 		return
 	}
-	domain := k.parts[0].Domain
-	if b := k.parts[0].Binding; c.Binding != b && !slices.Contains(w.rebounds[domain], c.Binding) {
+	part := k.part(a.Recipients[0])
+	domain := part.Domain
+	if b := part.Binding; c.Binding != b && !slices.Contains(w.rebounds[domain], c.Binding) {
 		w.fail("message %s leaves through %s, and is for %s", a.Message, c.Binding, b)
 	}
 	if domain == c.Domain && k.tenant == c.Tenant {

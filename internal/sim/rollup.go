@@ -116,9 +116,10 @@ func (w *World) checkHost(c *conn, d sched.Deliver) {
 	if k == nil {
 		return
 	}
-	t := w.told[c.Binding+"/"+k.parts[0].Domain]
+	domain := k.part(d.Recipients[0]).Domain
+	t := w.told[c.Binding+"/"+domain]
 	if t == nil || !slices.Contains(t.hosts, c.Host) {
-		w.fail("a message for %s is handed to %v, which is no host of its domain: %+v", k.parts[0].Domain, c, t)
+		w.fail("a message for %s is handed to %v, which is no host of its domain: %+v", domain, c, t)
 	}
 }
 

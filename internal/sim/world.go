@@ -53,6 +53,7 @@ type World struct {
 	MostActs   int // most actions of one step
 	nextCheck  int
 	audit      sched.WaitAudit
+	ends       *ends // nil: nobody judges them
 	Logs       []sched.Log
 }
 
@@ -218,7 +219,7 @@ func (w *World) do(a sched.Action) {
 		w.store(a.Seq, a.Message, a.States, false)
 	case sched.Bounce:
 		w.bounced(a)
-		w.store(a.Seq, a.Message, a.States, a.Last)
+		w.store(a.Seq, a.Message, a.States, a.Last, func() { w.ends.reported(w, a) })
 	case sched.Finish:
 		w.store(a.Seq, a.Message, nil, true)
 	case sched.Remember:

@@ -34,7 +34,7 @@ type Applied struct {
 	Domain  string
 	Host    string
 	Type    PolicyType
-	STS     *cached     // for PolicySTS
+	STS     *cached     // for PolicySTS; nil: it could not be had
 	Testing bool        // the policy is not enforced
 	TLSA    []mail.TLSA // for PolicyTLSA
 	Failure Result      // what was wrong with the policy itself; empty: nothing

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-mta/sluice/internal/dns"
 	"github.com/sluice-mta/sluice/internal/dns/dnstest"
@@ -102,6 +103,21 @@ func TestDANEBeforeSTS(t *testing.T) {
 	}
 	if got := w.host("mx3.one.test"); !got.Barred {
 		t.Errorf("mx3: %+v", got)
+	}
+}
+
+// TestUnusableRecordsAndSTS: records of no use ask for TLS; the policy may ask for more.
+func TestUnusableRecordsAndSTS(t *testing.T) {
+	w := newWorld(t, announced+"_25._tcp.mx.one.test. TLSA 1 1 1 "+sum256+"\n", "test")
+	w.answer(enforce)
+	if got := w.host("mx.one.test"); got.TLS != sched.TLSVerifyHost || !strings.HasPrefix(got.Why, "MTA-STS") {
+		t.Errorf("enforced: %+v", got)
+	}
+	w.answer(text("version: STSv1", "mode: testing", "mx: mx.one.test", "max_age: 86400"))
+	w.pass(48 * time.Hour)
+	want := "DANE: none of the TLSA records of mx.one.test can be used; MTA-STS: one.test tests a policy, id 1"
+	if got := w.host("mx.one.test"); got.TLS != sched.TLSRequired || got.Why != want {
+		t.Errorf("tested: %+v", got)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -163,11 +164,12 @@ func (d *Domain) byDANE(ctx context.Context, q *dns.HostQuestion, out *dns.HostT
 	}
 	applied.Type, applied.TLSA, out.TTL = PolicyTLSA, f.records, f.ttl
 	if len(f.records) == 0 {
-		// There are records, and none can be used: TLS, unauthenticated (RFC 7672 §2.2).
+		// There are records, and none can be used: TLS, unauthenticated (RFC 7672 §2.2), unless a
+		// policy asks for more.
 		out.TLS = max(out.TLS, sched.TLSRequired)
 		out.Why = "DANE: none of the TLSA records of " + f.base + " can be used"
 		applied.Failure, applied.Reason = ResultTLSAInvalid, out.Why
-		return true
+		return false
 	}
 	out.TLS, out.TLSA = sched.TLSDANE, f.records
 	out.Names = daneNames(f.base, q)
@@ -208,6 +210,7 @@ func (d *Domain) bySTS(q *dns.HostQuestion, out *dns.HostTLS, applied *Applied) 
 		return
 	}
 	if f.trouble != nil {
+		applied.Type = PolicySTS
 		applied.Failure, applied.Reason = ResultSTSFetch, f.trouble.Error()
 		var bad *tls.CertificateVerificationError
 		switch {
@@ -224,11 +227,12 @@ func (d *Domain) bySTS(q *dns.HostQuestion, out *dns.HostTLS, applied *Applied) 
 	applied.Type, applied.STS, applied.Testing = PolicySTS, p, p.Mode == ModeTesting
 	matches := p.Matches(q.Host)
 	if p.Mode == ModeTesting {
-		out.Why = "MTA-STS: " + d.name + " tests a policy, id " + p.ID
+		why := "MTA-STS: " + d.name + " tests a policy, id " + p.ID
 		if !matches {
-			out.Why += ", that does not have this host"
+			why += ", that does not have this host"
 			applied.Failure, applied.Reason = ResultValidation, "the policy does not have the MX host "+q.Host
 		}
+		out.Why = strings.TrimPrefix(out.Why+"; "+why, "; ")
 		return
 	}
 	if !matches {

@@ -77,8 +77,10 @@ func (t *tally) policy(a *Applied) *policyTally {
 	n := &policyTally{Type: a.Type}
 	switch a.Type {
 	case PolicySTS:
-		n.Strings = strings.Split(strings.TrimSpace(a.STS.Text), "\n")
-		n.MX = a.STS.MX
+		if a.STS != nil {
+			n.Strings = strings.Split(strings.TrimSpace(a.STS.Text), "\n")
+			n.MX = a.STS.MX
+		}
 	case PolicyTLSA:
 		for _, r := range a.TLSA {
 			n.Strings = append(n.Strings, r.String())
