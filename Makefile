@@ -36,6 +36,7 @@ soak: tools build worlds ## the black-box tests, and those of the limits, with f
 
 worlds: ## ten thousand random worlds in the simulator (WORLDS=N: so many), and whether explain tells the truth in a thousand samples
 	SLUICE_SOAK=1 SLUICE_TRUTHS=1000 SLUICE_WORLDS=$(or $(WORLDS),10000) $(GO) test ./internal/sim -run 'TestRandomWorlds|TestSameCourse|TestExplainTellsTheTruth' -count=1 -v -timeout 4h
+	SLUICE_RECIPIENTS=1000000 $(GO) test ./internal/sim -run TestEverythingEnds -count=1 -v -timeout 1h
 
 guards: ## take the guards away one by one: the tests must go red; writes docs/guards.md
 	$(GO) run ./scripts/guards

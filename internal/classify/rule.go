@@ -72,7 +72,7 @@ type statusPattern [3]int16
 // pattern is a phrase, its parts in the form that replies are folded to, each a choice of
 // words; or an expression.
 type pattern struct {
-	parts [][]string
+	parts [][][]byte
 	re    *regexp.Regexp
 }
 
@@ -204,14 +204,14 @@ func parsePhrase(s string) (pattern, error) {
 	var p pattern
 	telling := false
 	for i, part := range strings.Split(s, " ... ") {
-		var words []string
+		var words [][]byte
 		shortest := maxPattern
 		for _, w := range strings.Split(part, "|") {
 			w = foldPhrase(w)
 			if w == "" || w == " " {
 				return p, fmt.Errorf("%q: a part of it is empty", s)
 			}
-			words = append(words, w)
+			words = append(words, []byte(w))
 			shortest = min(shortest, len(w))
 		}
 		telling = telling || shortest >= minLiteral
@@ -254,10 +254,10 @@ func (p *pattern) holds(text []byte) bool {
 // follows reports whether the parts occur one after the other. The first part may be
 // anywhere; each further one begins within maxGap octets, before the sentence ends. All
 // places of a part are tried: maxParts bounds how often.
-func follows(parts [][]string, text []byte) bool {
+func follows(parts [][][]byte, text []byte) bool {
 	for _, w := range parts[0] {
 		for at := 0; ; {
-			i := indexString(text[at:], w)
+			i := bytes.Index(text[at:], w)
 			if i < 0 {
 				break
 			}
@@ -272,7 +272,7 @@ func follows(parts [][]string, text []byte) bool {
 }
 
 // sentence is how much of a text behind a part the next one is looked for in.
-func sentence(text []byte, next []string) []byte {
+func sentence(text []byte, next [][]byte) []byte {
 	longest := 0
 	for _, w := range next {
 		longest = max(longest, len(w))
@@ -286,25 +286,13 @@ func sentence(text []byte, next []string) []byte {
 	return text
 }
 
-// indexString is bytes.Index for a string.
-func indexString(text []byte, w string) int {
-	for at := 0; at+len(w) <= len(text); at++ {
-		i := bytes.IndexByte(text[at:len(text)-len(w)+1], w[0])
-		if i < 0 {
-			return -1
-		}
-		at += i
-		if string(text[at:at+len(w)]) == w {
-			return at
-		}
-	}
-	return -1
-}
-
 // fold appends s in the form that patterns are compared with: ASCII in lower case, a run
 // of white space and line ends as one blank, a blank at both ends; at most maxText octets
 // of it.
 func fold(b []byte, s string) []byte {
+	if cap(b) == 0 {
+		b = make([]byte, 0, min(len(s)+2, maxText))
+	}
 	b = append(b, ' ')
 	space := true
 	for i := 0; i < len(s) && len(b) < maxText-1; i++ {

@@ -143,9 +143,11 @@ func (r *Rule) literals() ([]string, bool) {
 func (p *pattern) telling() []string {
 	var best []string
 	length := 0
-	for _, words := range p.parts {
-		shortest := len(words[0])
-		for _, w := range words {
+	for _, part := range p.parts {
+		shortest := maxPattern
+		var words []string
+		for _, w := range part {
+			words = append(words, string(w))
 			shortest = min(shortest, len(w))
 		}
 		if shortest > length {

@@ -37,7 +37,6 @@ func (c *conn) load(part sched.Deliver) *delivery {
 	if out := c.agent.cfg.Outgoing; out != nil {
 		d.tx.Envelope = out(d.tx.Envelope, part.Recipients, c.action.Policy.Session)
 	}
-	d.tx.Next = c.follow
 	if len(part.Recipients) > 0 {
 		c.trace.domain = d.tx.Envelope.Recipients[part.Recipients[0]].Domain
 	}

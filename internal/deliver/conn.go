@@ -58,6 +58,8 @@ func (e *ending) String() string {
 
 func newConn(a *Agent, action sched.Connect) *conn {
 	c := &conn{agent: a, action: action}
+	next := c.follow
+	c.work[0].tx.Next, c.work[1].tx.Next = next, next
 	c.trace = traced{tracer: a.cfg.Tracer, action: &c.action}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c

@@ -29,6 +29,9 @@ type traced struct {
 func (x *traced) Watching() bool {
 	all := x.tracer.watchers.Load()
 	if all == nil {
+		if x.to != nil {
+			x.to = nil // who watched is not kept
+		}
 		return false
 	}
 	x.to = x.to[:0]

@@ -45,7 +45,7 @@ func (x *Index) Insert(hash uint64, h uint32) {
 	s := &x.shards[hash%shards]
 	if s.n++; s.n*4 > len(s.slots)*3 {
 		old := s.slots
-		s.slots = make([]uint32, max(len(old)+len(old)/2, 4))
+		s.slots = make([]uint32, max(len(old)+len(old)/4+1, 4))
 		for _, o := range old {
 			if o != 0 {
 				s.place(x.Hash(o), o)

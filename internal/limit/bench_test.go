@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // benchWorld is n queues in random order on paths of two counters of their own each, a
@@ -126,6 +129,58 @@ func BenchmarkEngine(b *testing.B) {
 			runtime.KeepAlive(w)
 		})
 	}
+}
+
+// BenchmarkEventTime measures single events in processor time: turns of a world of a million
+// queues, and of 100,000 who wait on two limits that cross.
+func BenchmarkEventTime(b *testing.B) {
+	report := func(b *testing.B, n int, event func()) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		took := make([]time.Duration, n)
+		for i := range took {
+			start := threadTime()
+			event()
+			took[i] = threadTime() - start
+		}
+		slices.Sort(took)
+		for _, x := range []struct {
+			at   int
+			unit string
+		}{{n / 2, "µs-p50"}, {n * 99 / 100, "µs-p99"}, {n * 9999 / 10000, "µs-p99.99"}, {n - 1, "µs-max"}} {
+			b.ReportMetric(float64(took[x.at].Nanoseconds())/1e3, x.unit)
+		}
+	}
+	b.Run("1M queues", func(b *testing.B) {
+		w := newBenchWorld(1_000_000, 2000)
+		w.fill()
+		report(b, 100_000, w.turn)
+	})
+	b.Run("100k on crossing limits", func(b *testing.B) {
+		c := newCrowd(100_000)
+		i := 0
+		report(b, 20_000, func() {
+			c.now += second / 2000
+			c.e.Advance(c.now)
+			c.giveBack()
+			for before := c.e.visits; c.e.Pending() && c.e.visits-before < 256; {
+				if w, from, ok := c.e.Next(); ok {
+					c.ask(w, from)
+				}
+			}
+			c.take(i % 2)
+			i++
+		})
+	})
+}
+
+// threadTime is the processor time of this thread.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		panic(err)
+	}
+	return time.Duration(t.Nano())
 }
 
 // randomReads is how many words of so much memory can be read in a second of processor

@@ -37,10 +37,10 @@ func (l *line) patience() int64 {
 // reclaim looks at the claims of a waiter that is being parked: those on another path are
 // over, and if it has reason to claim this one it does.
 func (e *Engine) reclaim(w *waiter, t Turn, path []CounterID, blockers []Blocker) {
-	if len(path) > 0 && w.claims != 0 && !e.claimed(w, path) {
+	if len(path) > 0 && e.claimsOf(w) != 0 && !e.claimed(w, path) {
 		e.unclaim(t.Waiter)
 	}
-	if w.claims == 0 {
+	if e.claimsOf(w) == 0 {
 		if !e.mayClaim(w, t, path, blockers[0].Counter) {
 			return
 		}
@@ -91,8 +91,8 @@ func (e *Engine) claimOne(id WaiterID, at CounterID) {
 	}
 	n := e.claims.alloc()
 	w := e.waiter(id)
-	*e.claims.at(n) = claim{waiter: id, counter: at, more: w.claims}
-	w.claims = n
+	*e.claims.at(n) = claim{waiter: id, counter: at, more: e.claimsOf(w)}
+	e.setClaims(w, n)
 	e.rankClaim(l, n)
 }
 
@@ -128,7 +128,7 @@ func (e *Engine) keptFrom(x *throttle, id WaiterID) bool {
 	if x.keeper == 0 || x.keeper == id {
 		return false
 	}
-	return !e.waiters.has(uint32(id)) || e.waiter(id).claims == 0 || e.older(x.keeper, id)
+	return !e.waiters.has(uint32(id)) || e.claimsOf(e.waiter(id)) == 0 || e.older(x.keeper, id)
 }
 
 // rankClaim puts a claim where its waiter's age belongs.
@@ -159,7 +159,7 @@ func (e *Engine) older(a, b WaiterID) bool {
 // unclaim gives up the waiter's claims.
 func (e *Engine) unclaim(id WaiterID) {
 	w := e.waiter(id)
-	for n := w.claims; n != 0; {
+	for n := e.claimsOf(w); n != 0; {
 		x := *e.claims.at(n)
 		l := e.lineOf(e.at(x.counter))
 		if l.claim == n {
@@ -177,7 +177,9 @@ func (e *Engine) unclaim(id WaiterID) {
 		e.push(x.counter)
 		e.collect(x.counter)
 	}
-	w.claims = 0
+	if w.turns != 0 {
+		e.setClaims(w, 0)
+	}
 }
 
 // Forgo gives up the waiter's claims on room: it goes on to wait for tokens alone.
@@ -189,7 +191,7 @@ func (e *Engine) Forgo(id WaiterID) {
 
 // claimed reports whether the waiter's claims are on just this path, throttles aside.
 func (e *Engine) claimed(w *waiter, path []CounterID) bool {
-	n := w.claims
+	n := e.claimsOf(w)
 	for n != 0 && e.throttleOf(e.claims.at(n).counter) != nil {
 		n = e.claims.at(n).more
 	}
@@ -207,7 +209,7 @@ func (e *Engine) hasClaim(id WaiterID, at CounterID) bool {
 	if !e.waiters.has(uint32(id)) {
 		return false
 	}
-	n := e.waiter(id).claims
+	n := e.claimsOf(e.waiter(id))
 	for n != 0 && e.claims.at(n).counter != at {
 		n = e.claims.at(n).more
 	}
@@ -218,7 +220,7 @@ func (e *Engine) hasClaim(id WaiterID, at CounterID) bool {
 // whether one is kept for itself.
 func (e *Engine) ahead(c *counter, l *line, id WaiterID) (n int32, mine bool) {
 	kept := c.kept(l)
-	if kept == 0 || !e.waiters.has(uint32(id)) || e.waiter(id).claims == 0 {
+	if kept == 0 || !e.waiters.has(uint32(id)) || e.claimsOf(e.waiter(id)) == 0 {
 		return kept, false
 	}
 	for k := l.claim; n < kept; n++ {

@@ -45,5 +45,9 @@ func (e *Engine) bury(c *counter) {
 	e.spent = append(e.spent, Spent{option, n})
 }
 
+// HeldNs is how long a permit on a live counter was held on the average while others waited
+// for it; 0: nobody has yet.
+func (e *Engine) HeldNs(id CounterID) int64 { return e.lineOf(e.at(id)).held }
+
 // Limit is the ceiling of a live counter.
 func (e *Engine) Limit(id CounterID) int { return int(e.at(id).limit) }

@@ -11,8 +11,28 @@ const maxPassed = 4
 // wait there: a unit is held back for it (rep).
 type turns struct {
 	passed [maxPassed]pass
+	claims uint32 // the last claim that the waiter has made
 	n      uint8
 	poor   bool // as which it is counted
+}
+
+// claimsOf is the last claim that the waiter has made, 0 if none stands.
+func (e *Engine) claimsOf(w *waiter) uint32 { return e.turns.at(w.turns).claims }
+
+func (e *Engine) setClaims(w *waiter, n uint32) {
+	if w.turns == 0 {
+		w.turns = e.turns.alloc()
+	}
+	e.turns.at(w.turns).claims = n
+	e.tidyTurns(w)
+}
+
+// tidyTurns gives the record up when nothing is in it.
+func (e *Engine) tidyTurns(w *waiter) {
+	if x := e.turns.at(w.turns); w.turns != 0 && x.n == 0 && x.claims == 0 {
+		e.turns.release(w.turns)
+		w.turns = 0
+	}
 }
 
 type pass struct {
@@ -53,7 +73,7 @@ func (e *Engine) passes(w *waiter, t Turn, one CounterID) {
 	x.n, x.poor = 0, t.Poor
 	for _, p := range old.passed[:old.n] {
 		e.bookPass(p, old.poor, -1)
-		rep := w.claims == 0 && one != 0 && p.counter != one && e.covers(one, p.counter)
+		rep := x.claims == 0 && one != 0 && p.counter != one && e.covers(one, p.counter)
 		if p.rep && !rep {
 			e.unhold(p.counter)
 		}
@@ -63,7 +83,7 @@ func (e *Engine) passes(w *waiter, t Turn, one CounterID) {
 	}
 	if on && !x.has(t.From) {
 		covered := one != 0 && e.covers(one, t.From)
-		e.pass(x, pass{counter: t.From}, t, w.claims == 0 && covered)
+		e.pass(x, pass{counter: t.From}, t, x.claims == 0 && covered)
 		e.passToken(t.From, covered)
 	}
 	for _, p := range old.passed[:old.n] {
@@ -111,8 +131,8 @@ func (e *Engine) dropTurns(w *waiter, t Turn, paid bool) {
 		return
 	}
 	x := *e.turns.at(w.turns)
-	e.turns.release(w.turns)
-	w.turns = 0
+	*e.turns.at(w.turns) = turns{claims: x.claims}
+	e.tidyTurns(w)
 	for _, p := range x.passed[:x.n] {
 		if paid && !p.charged && p.counter != t.From {
 			e.charge(p.counter, t.Tenant)

@@ -51,7 +51,7 @@ func (e *Engine) recount() ([]sums, error) {
 				all[t.counter].poor++
 			}
 		}
-		for n := w.claims; n != 0; n = e.claims.at(n).more {
+		for n := e.claimsOf(w); n != 0; n = e.claims.at(n).more {
 			x := e.claims.at(n)
 			all[x.counter].claims++
 			if uint32(x.waiter) != i || w.first == 0 {

@@ -6,10 +6,9 @@ type WaiterID uint32
 
 // waiter is what the engine knows of one that waits.
 type waiter struct {
-	first  uint32 // its tickets
-	turns  uint32
-	claims uint32 // the last it has made
-	since  uint32 // when it was parked first since it was granted something, as age; 0: it was not
+	first uint32 // its tickets
+	turns uint32 // and claims; 0: neither
+	since uint32 // when it was parked first since it was granted something, as age; 0: it was not
 }
 
 // ageBits makes ages of times: a unit is 67 ms, there are enough of them for nine years.

@@ -125,7 +125,8 @@ func (b *builder) checkEgress(c *Scope, o *Option, v *Setting) {
 		if c.Get(opt.gateway) == nil && c.Get(opt.routes) == nil {
 			b.warnf(v.Origin, "auth_user without a gateway or routes beside it: MX hosts are told no login")
 		}
-		if t := c.Get(opt.tls); t != nil && TLSMode(t.Num) == TLSNo {
+		s := c.Get(opt.authSecurity)
+		if t := c.Get(opt.tls); t != nil && TLSMode(t.Num) == TLSNo && (s == nil || AuthSecurity(s.Num) != AuthAnywhere) {
 			b.errorf(v.Origin, "auth_user with tls = no: a login is told over TLS only, unless auth_security = none says otherwise")
 		}
 	case opt.authPassword:

@@ -68,7 +68,7 @@ func (b *builder) listenerTerms(c *Scope, l *Listener) {
 	l.BounceAddresses = b.reportAddresses(c, "bounce_addresses")
 	l.FeedbackAddresses = b.reportAddresses(c, "feedback_addresses")
 	l.VerifyReports = own(c, "verify_reports").Bool()
-	if l.VerifyReports && own(b.root, "bounce_key").Str == "" {
+	if l.VerifyReports && b.root.Get(must(ScopeGlobal, "bounce_key")) == nil {
 		b.errorf(c.Origin, "verify_reports = on needs bounce_key: there is nothing to verify with")
 	}
 }
@@ -109,7 +109,7 @@ func (b *builder) reports() {
 		if IsReference(v.Text) {
 			s.BounceKey.Ref = v.Text
 		}
-		if len(v.Str) < 16 {
+		if len(v.Str) < 16 && (v.Str != "" || s.BounceKey.Ref == "") { // one whose place is not read now is not judged
 			b.errorf(v.Origin, "bounce_key has %d octets: it needs at least 16 that nobody can guess", len(v.Str))
 		}
 	}

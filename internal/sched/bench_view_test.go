@@ -6,21 +6,26 @@ import (
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/sluice-mta/sluice/internal/mail"
-	"github.com/sluice-mta/sluice/internal/policy"
 )
 
 // crowd is a machine with many queues, one a domain, parts in each, whose route has the
 // same host. With park they wait for a limit.
 func crowd(queues, parts int, park bool) *Machine {
+	return crowdTimed(queues, parts, park, func(time.Duration) {})
+}
+
+// crowdTimed is the same; each is told how long every step took.
+func crowdTimed(queues, parts int, park bool, each func(took time.Duration)) *Machine {
 	m := New(Config{})
 	p := testPolicy(bd(8), server(1, 0))
 	var buf []Action
 	now := sec
 	step := func(ev Event) []Action {
+		start := threadTime()
 		m.Step(now, ev)
+		each(threadTime() - start)
 		buf = m.Drain(buf)
 		return append([]Action(nil), buf...)
 	}
@@ -118,50 +123,6 @@ func BenchmarkPages(b *testing.B) {
 	}
 }
 
-// BenchmarkReload measures how long each step takes in which a new configuration is applied
-// to a hundred thousand queues that wait, with a million messages.
-func BenchmarkReload(b *testing.B) {
-	m := crowd(100_000, 10, true)
-	p := testPolicy(bd(7), server(2, 0))
-	for g := range b.N {
-		ev := PolicyChanged{Generation: uint64(g + 1), Server: policy.Server{MaxConnections: 1000}}
-		for cursor := ""; ; {
-			var names []Name
-			names, cursor = m.Names(cursor, 1000)
-			for _, n := range names {
-				if n.Host != "" {
-					ev.Hosts = append(ev.Hosts, HostPolicy{Binding: n.Binding, Host: n.Host, Policy: &policy.Host{}})
-				} else {
-					ev.Queues = append(ev.Queues, QueuePolicy{Binding: n.Binding, Domain: n.Domain, Policy: p})
-				}
-			}
-			if cursor == "" {
-				break
-			}
-		}
-		var took []time.Duration
-		for ev := Event(ev); ; ev = (Tick{}) {
-			start := time.Now()
-			m.Step(m.now, ev)
-			took = append(took, time.Since(start))
-			again := false
-			for _, a := range m.Drain(nil) {
-				if w, ok := a.(WakeAt); ok {
-					again = w.At <= m.now
-				}
-			}
-			if !again {
-				break
-			}
-		}
-		slices.Sort(took)
-		b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs-median")
-		b.ReportMetric(float64(took[len(took)*999/1000].Microseconds()), "µs-p99.9")
-		b.ReportMetric(float64(took[len(took)-1].Microseconds()), "µs-longest")
-		b.ReportMetric(float64(len(took)), "steps")
-	}
-}
-
 // BenchmarkExplain measures one explanation of a queue with a full history.
 func BenchmarkExplain(b *testing.B) {
 	m := crowd(10_000, 2, true)
@@ -178,16 +139,4 @@ func BenchmarkExplain(b *testing.B) {
 			b.Fatalf("%+v", x)
 		}
 	}
-}
-
-const (
-	partBytes    = unsafe.Sizeof(part{})
-	timerBytes   = unsafe.Sizeof(timer{})
-	messageBytes = unsafe.Sizeof(message{})
-)
-
-// TestRecordSizes prints what the records take, so that growth is seen.
-func TestRecordSizes(t *testing.T) {
-	t.Logf("queue %d, lane %d, route %d of it, site %d, part %d, message %d, timer %d, counter beside its engine %d bytes",
-		unsafe.Sizeof(queue{}), unsafe.Sizeof(lane{}), unsafe.Sizeof(laneRoute{}), unsafe.Sizeof(site{}), partBytes, messageBytes, timerBytes, unsafe.Sizeof(counterMeta{})+unsafe.Sizeof(use{}))
 }

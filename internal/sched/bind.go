@@ -55,7 +55,7 @@ func (m *Machine) rebindReason(l *lane) string {
 	switch b := &m.names.bindings[l.key.binding]; {
 	case b.gone:
 		return "the binding has been removed"
-	case l.suspended:
+	case l.route.closed:
 		return "the binding is suspended"
 	default:
 		return "the binding's address is not on this machine"
@@ -104,7 +104,7 @@ func (m *Machine) usable(c *Candidate, from, domain string) bool {
 	if c.Binding == from || c.Policy == nil || c.Policy.Suspended || m.suspended(c.Binding, domain) != nil {
 		return false
 	}
-	if h, ok := m.findLane(c.Binding, domain); ok && m.lanes.at(h).suspended {
+	if h, ok := m.findLane(c.Binding, domain); ok && m.lanes.at(h).route.closed {
 		return false
 	}
 	b, known := m.names.bindingOf[c.Binding]
@@ -119,7 +119,7 @@ func (m *Machine) usable(c *Candidate, from, domain string) bool {
 // it can, or nobody else may.
 func (m *Machine) heirs(l *lane, p *part) []Candidate {
 	b := &m.names.bindings[l.key.binding]
-	if p.moves >= maxMoves || l.others == nil || !l.suspended && !b.gone && (b.gate == 0 || m.gates.at(b.gate).level == 0 || !m.gates.at(b.gate).address) {
+	if p.moves >= maxMoves || l.others == nil || !l.route.closed && !b.gone && (b.gate == 0 || m.gates.at(b.gate).level == 0 || !m.gates.at(b.gate).address) {
 		return nil
 	}
 	all := l.others.plain

@@ -187,7 +187,7 @@ func (m *Machine) checkWaiters() error {
 		if !l.route.begun || l.route.asking {
 			continue // the answer brings it on
 		}
-		if q.serving > 0 && q.leaning {
+		if q.serving > 0 && q.is(leaning) {
 			continue
 		}
 		b, d := m.laneNames(l)
@@ -198,7 +198,7 @@ func (m *Machine) checkWaiters() error {
 
 // checkBlocked: a queue that waits is blocked at every address it could go to.
 func (m *Machine) checkBlocked(h uint32, q *queue, l *lane) error {
-	if !l.route.begun || l.route.asking || q.thirsty || m.wanted(q, l) <= int(q.serving) {
+	if !l.route.begun || l.route.asking || q.is(thirsty) || m.wanted(q, l) <= int(q.serving) {
 		return nil
 	}
 	hosts := l.route.hosts

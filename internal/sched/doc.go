@@ -38,27 +38,29 @@
 //
 // # Who owns what
 //
-//	machine.go  Step: take the event, then run what is to be done, in a fixed order
-//	names.go    bindings, domains, tenants; lane (a binding's way to a domain), its queues
+//	event.go, action.go   the whole surface;  machine.go  Step: take the event, then run what is to be done, in a fixed order
+//	names.go, find.go   bindings, domains, tenants; lane (a binding's way to a domain), its queues
 //	queue.go    kick: a queue's ready parts move, or it waits; the ramp
 //	ready.go    which ready part goes next: priorities, turns of jobs
 //	connect.go  choice of a host, the permit, what a failed connection says about whom
+//	down.go     mail none of whose hosts can be reached
 //	routing.go  what a lane's connections are counted under: rollups, gateways
-//	route.go    where a lane's mail may go;  site.go  what lanes with equal answers share of that
-//	host.go     hosts and addresses, and what is remembered of them
+//	route.go    where a lane's mail may go;  finding.go, site.go  answers, and what lanes share of them;  own.go  what they do not
+//	host.go     hosts and addresses, and what is remembered of them;  tls.go  the TLS that each asks for
 //	path.go     the counters that a connection is on;  meta.go  what set them, and what they let through
 //	rate.go     throttles of a connection;  dry.go  connections that wait for tokens
 //	gate.go     pauses before a busy host, a troubled binding, a machine without files
-//	conn.go     a connection's life: parts, rest, retirement, end
+//	conn.go, conn_end.go  a connection's life: parts, rest, retirement, end
 //	bounds.go   what a receiver takes at most on a connection
 //	recall.go   parts that come back unbegun
 //	migrate.go  a connection goes on for another queue of its host;  opening.go how many are opened at once
 //	attempt.go  outcomes: who is done, who waits, who goes again;  result.go their writing
-//	part.go, submit.go, timer.go   parts, their recipients and their times
-//	reload.go, operator.go, bind.go, job.go   changes from outside, in slices
-//	wait.go, age.go     what each queue waits for and for how long; how old its mail is
-//	query.go, rank.go, view.go                lists in pages
-//	state.go, explain*.go, text.go            why a queue, a binding, a host, a message or a counter does not move
+//	part.go, submit.go, timer.go   parts, their recipients and their times;  terms.go  what few messages ask besides
+//	reload.go, operator.go, suspend.go, bind.go, job.go   changes from outside, in slices
+//	wait.go, age.go     what each queue waits for and for how long; how old its mail is;  observe.go  who is told
+//	query.go, held.go, rank.go, survey.go, view.go   lists in pages
+//	state.go, explain*.go, explained.go, text.go     why a queue, a binding, a host, a message or a counter does not move
+//	slab.go, list.go, fifo.go                        how records are kept
 //	check.go, check_*.go                      recounts, for tests and the simulator
 //
 // # Choices that the manual names

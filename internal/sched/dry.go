@@ -117,7 +117,7 @@ func (m *Machine) thirst(h uint32) {
 	}
 	m.full, m.way = m.full[:0], m.way[:0]
 	m.park(q, limit.Turn{Waiter: w, From: m.turn, Tenant: q.tenant, Poor: q.conns == 0})
-	q.thirsty = true
+	q.mark(thirsty, true)
 }
 
 // inLine reports whether the queue stands in line for all tokens that its open connections
@@ -148,14 +148,15 @@ func (m *Machine) park(q *queue, t limit.Turn) {
 	m.limits.Park(m.now, t, m.way, m.full...)
 	m.turn = 0
 	q.waitOn = m.limits.WaitsOn(t.Waiter)
-	q.thirsty, q.parched = false, len(m.dry) > 0
+	q.mark(thirsty, false)
+	q.mark(parched, len(m.dry) > 0)
 }
 
 // lostIdle: the queue has one idle connection fewer. It may stand in line for tokens that
 // only that one lacked, and with another one could go at once: it begins anew. A queue that
 // waits for other things keeps its place.
 func (m *Machine) lostIdle(h uint32) {
-	if m.queues.at(h).parched {
+	if m.queues.at(h).is(parched) {
 		m.replace(h)
 	}
 }

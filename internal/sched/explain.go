@@ -276,13 +276,18 @@ func (m *Machine) estimate(now int64, h uint32, next int64) *Estimate {
 
 func (m *Machine) counterEstimate(now int64, h uint32, id limit.CounterID) *Estimate {
 	rate := m.useOf(id).grants.perMinute(now) / 60
-	if rate <= 0 {
+	most, held := m.limits.Limit(id), m.limits.HeldNs(id)
+	if rate <= 0 && (held == 0 || most == 0) {
 		return nil
 	}
 	ahead, exact := m.limits.Ahead(limit.WaiterID(h), id, farthest)
 	text := fmt.Sprintf("%d before it in line", ahead)
 	if !exact {
 		text = "about " + text
+	}
+	if rate <= 0 {
+		ns := int64(float64(held) * float64(ahead+1) / float64(most))
+		return &Estimate{Seconds: seconds(ns), AtTime: now + ns, Basis: fmt.Sprintf("%s, a connection is held for %s on the average", text, span(held))}
 	}
 	ns := int64(float64(ahead+1) / rate * float64(time.Second))
 	return &Estimate{Seconds: seconds(ns), AtTime: now + ns, Basis: fmt.Sprintf("%s, %.2g connections a second in the last minute", text, rate)}

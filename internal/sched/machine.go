@@ -50,6 +50,7 @@ type Machine struct {
 	parts     slab[part]
 	runs      slab[run]
 	turns     slab[turn]
+	rings     slab[rings]
 	turnOf    map[turnKey]uint32
 	jobNames  slab[jobName]
 	jobOf     map[string]uint32

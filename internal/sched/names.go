@@ -109,7 +109,6 @@ type lane struct {
 	routing   uint32          // the domain whose name its connections are counted under
 	own       limit.CounterID // its own counters at its site: the first, and
 	ownRest   uint32          // the others
-	suspended bool            // by an operator or the configuration
 }
 
 // laneMore is what a lane has while it has connections, or is counted under another name, or
@@ -194,7 +193,7 @@ func (m *Machine) queueFor(lane uint32, tenant int32) uint32 {
 	h := m.queues.alloc()
 	*m.queues.at(h) = queue{served: &noConns, lane: lane, tenant: tenant, epoch: m.queues.at(h).epoch, born: m.queues.at(h).born + 1}
 	m.addQueue(h, key)
-	m.queues.at(h).suspended = m.tenantSuspension(m.queues.at(h), m.lanes.at(lane)) != nil
+	m.queues.at(h).mark(suspended, m.tenantSuspension(m.queues.at(h), m.lanes.at(lane)) != nil)
 	return h
 }
 

@@ -27,12 +27,28 @@ type queue struct {
 	first      uint32 // of the waiting ones, the first to be due
 	cause      uint32 // what its time is booked on now (wait.go)
 	dirty      bool
-	suspended  bool  // by an order about its tenant
-	thirsty    bool  // waits for tokens of open connections; that it could open more has not been looked at
-	parched    bool  // stands in line for tokens of open connections, perhaps among others
 	gated      bool  // waits for a gate
 	before     uint8 // which cause that is
-	leaning    bool  // nothing new can be opened: it leans on the connections it has, whose next event brings it on
+	marks      marks
+}
+
+// marks is what holds for a queue besides.
+type marks uint8
+
+const (
+	suspended marks = 1 << iota // by an order about its tenant
+	thirsty                     // waits for tokens of open connections; that it could open more has not been looked at
+	parched                     // stands in line for tokens of open connections, perhaps among others
+	leaning                     // nothing new can be opened: it leans on the connections it has, whose next event brings it on
+)
+
+func (q *queue) is(m marks) bool { return q.marks&m != 0 }
+
+func (q *queue) mark(m marks, on bool) {
+	q.marks &^= m
+	if on {
+		q.marks |= m
+	}
 }
 
 // served is the connections that serve a queue.
@@ -96,20 +112,20 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 		m.noteWait(q) // Next has taken it out of its lines
 	}
 	l := m.lanes.at(q.lane)
-	q.leaning = false
+	q.mark(leaning, false)
 	from = m.handOut(h, q, l, from)
 	m.refresh(q, l)
 	switch {
 	case q.ready.n == 0, m.stopping, m.held:
 		m.unwait(h)
 		return
-	case q.suspended, m.stuck(l):
+	case q.is(suspended), m.stuck(l):
 		m.unwait(h)
 		return
 	case m.dryAll(), m.wanted(q, l) <= int(q.serving):
 		m.thirst(h)
 		return
-	case from == 0 && m.inLine(h) && (q.waitOn != 0 && !q.thirsty || q.gated):
+	case from == 0 && m.inLine(h) && (q.waitOn != 0 && !q.is(thirsty) || q.gated):
 		m.limits.AskLess(m.now, limit.WaiterID(h), m.nextSize(q))
 		return // it has its place in line already
 	}
@@ -136,7 +152,7 @@ func (m *Machine) move(h uint32, from limit.CounterID) {
 func (m *Machine) failHead(h uint32, class mail.Class, reply mail.Reply) {
 	q := m.queues.at(h)
 	if q.serving > 0 || q.ready.n == 0 {
-		q.leaning = true
+		q.mark(leaning, true)
 		return
 	}
 	m.fail(m.nextReady(q), class, reply)
@@ -167,7 +183,7 @@ func ramp(q, most int, k float64) int {
 // stuck reports whether the queue's mail may not be sent over its lane at all, and
 // asks for another binding if there may be one.
 func (m *Machine) stuck(l *lane) bool {
-	if !l.suspended && !m.names.bindings[l.key.binding].gone {
+	if !l.route.closed && !m.names.bindings[l.key.binding].gone {
 		return false
 	}
 	m.askRebind(l)
@@ -210,7 +226,7 @@ func (m *Machine) unwait(h uint32) {
 
 // noteWait notes that the queue stands in no line any more.
 func (m *Machine) noteWait(q *queue) {
-	q.waitOn, q.thirsty, q.parched = 0, false, false
+	q.waitOn, q.marks = 0, q.marks&^(thirsty|parched)
 	if q.gated {
 		q.gated = false
 		q.epoch++

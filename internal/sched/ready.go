@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/sluice-mta/sluice/internal/mail"
@@ -21,10 +22,20 @@ const patience = 16
 // Within a priority the jobs take turns, whatever their size. Choosing, entering and
 // leaving cost the same however many parts and jobs there are; a job that has no ready
 // part leaves nothing behind.
+//
+// Most queues have mail of one job and one priority: it stands in the list itself, and
+// its parts name no turn. The first part of another kind makes rings of it, until no part
+// is left.
 type ready struct {
-	n      uint32
-	turns  [mail.Priorities]uint32 // by rank: whose turn is next, 0 if none
+	list         // of all, or (rings) their number alone
+	rings uint32 // 0: of one kind
+}
+
+// rings is the turns of a queue by rank.
+type rings struct {
+	turns  [mail.Priorities]uint32 // whose turn is next, 0 if none
 	passed [mail.Priorities]uint8  // so many of higher ranks went while this one waited
+	base   uint32                  // the turn of the parts that name none
 }
 
 // turn is one job's ready parts of one priority in one queue.
@@ -95,22 +106,53 @@ func (m *Machine) jobText(x *message) string {
 // already, and its job has the next turn.
 func (m *Machine) pushReady(q *queue, h uint32, front bool) {
 	p := m.parts.at(h)
-	msg := m.messages.at(p.msg)
-	th := m.turnFor(q, p.queue, turnKey{p.queue, msg.job, msg.priority.Rank()})
-	t := m.turns.at(th)
-	p.turn = th
-	if front {
-		m.partList(&t.parts).pushFront(h)
-		m.turnFirst(q, th)
-	} else {
-		m.partList(&t.parts).push(h)
+	k := m.turnOfPart(p)
+	if q.ready.rings == 0 {
+		if q.ready.n == 0 || m.turnOfPart(m.parts.at(q.ready.head)) == k {
+			m.pushPart(&q.ready.list, h, front)
+			return
+		}
+		m.makeRings(q)
+	}
+	r := m.rings.at(q.ready.rings)
+	th := m.turnFor(r, k)
+	if th != r.base {
+		p.turn = th
+	}
+	if m.pushPart(&m.turns.at(th).parts, h, front); front {
+		m.turnFirst(r, th)
 	}
 	q.ready.n++
 }
 
+func (m *Machine) pushPart(l *list, h uint32, front bool) {
+	if front {
+		m.partList(l).pushFront(h)
+	} else {
+		m.partList(l).push(h)
+	}
+}
+
+// turnOfPart is the turn in which a part stands when it is ready.
+func (m *Machine) turnOfPart(p *part) turnKey {
+	msg := m.messages.at(p.msg)
+	return turnKey{p.queue, msg.job, msg.priority.Rank()}
+}
+
+// makeRings: the ready parts, all of one kind, get a turn of their own.
+func (m *Machine) makeRings(q *queue) {
+	k := m.turnOfPart(m.parts.at(q.ready.head))
+	q.ready.rings = m.rings.alloc()
+	r := m.rings.at(q.ready.rings)
+	*r = rings{}
+	r.base = m.turnFor(r, k)
+	m.turns.at(r.base).parts = q.ready.list
+	q.ready.head, q.ready.tail = 0, 0
+}
+
 // turnFor finds or makes a job's turn: a new one comes after all others.
-func (m *Machine) turnFor(q *queue, qh uint32, k turnKey) uint32 {
-	first := q.ready.turns[k.rank]
+func (m *Machine) turnFor(r *rings, k turnKey) uint32 {
+	first := r.turns[k.rank]
 	if first != 0 {
 		if m.turns.at(first).job == k.job {
 			return first
@@ -120,9 +162,9 @@ func (m *Machine) turnFor(q *queue, qh uint32, k turnKey) uint32 {
 		}
 	}
 	h := m.turns.alloc()
-	*m.turns.at(h) = turn{next: h, prev: h, queue: qh, job: k.job, rank: k.rank}
+	*m.turns.at(h) = turn{next: h, prev: h, queue: k.queue, job: k.job, rank: k.rank}
 	if first == 0 {
-		q.ready.turns[k.rank] = h
+		r.turns[k.rank] = h
 		return h
 	}
 	// One alone in its ring is found without the map.
@@ -136,9 +178,9 @@ func (m *Machine) turnFor(q *queue, qh uint32, k turnKey) uint32 {
 }
 
 // turnFirst gives a job the next turn; the others keep their order.
-func (m *Machine) turnFirst(q *queue, h uint32) {
+func (m *Machine) turnFirst(r *rings, h uint32) {
 	t := m.turns.at(h)
-	first := q.ready.turns[t.rank]
+	first := r.turns[t.rank]
 	if first == h {
 		return
 	}
@@ -147,7 +189,7 @@ func (m *Machine) turnFirst(q *queue, h uint32) {
 	t.next, t.prev = first, f.prev
 	m.turns.at(f.prev).next = h
 	f.prev = h
-	q.ready.turns[t.rank] = h
+	r.turns[t.rank] = h
 }
 
 func (m *Machine) listTurn(h uint32) {
@@ -159,8 +201,12 @@ func (m *Machine) listTurn(h uint32) {
 
 // removeReady takes a part out, wherever it stands.
 func (m *Machine) removeReady(q *queue, h uint32) {
-	p := m.parts.at(h)
-	th := p.turn
+	if q.ready.rings == 0 {
+		m.partList(&q.ready.list).remove(h)
+		return
+	}
+	r, p := m.rings.at(q.ready.rings), m.parts.at(h)
+	th := cmp.Or(p.turn, r.base)
 	t := m.turns.at(th)
 	m.partList(&t.parts).remove(h)
 	p.turn = 0
@@ -168,16 +214,29 @@ func (m *Machine) removeReady(q *queue, h uint32) {
 	if t.parts.n > 0 {
 		return
 	}
+	m.dropTurn(r, th)
+	if q.ready.n == 0 {
+		m.rings.release(q.ready.rings)
+		q.ready.rings = 0
+	}
+}
+
+// dropTurn forgets a turn without parts.
+func (m *Machine) dropTurn(r *rings, th uint32) {
+	t := m.turns.at(th)
 	if t.next == th {
-		q.ready.turns[t.rank], q.ready.passed[t.rank] = 0, 0
+		r.turns[t.rank], r.passed[t.rank] = 0, 0
 	} else {
 		m.turns.at(t.prev).next, m.turns.at(t.next).prev = t.next, t.prev
-		if q.ready.turns[t.rank] == th {
-			q.ready.turns[t.rank] = t.next
+		if r.turns[t.rank] == th {
+			r.turns[t.rank] = t.next
 		}
 	}
 	if t.listed {
 		delete(m.turnOf, turnKey{t.queue, t.job, t.rank})
+	}
+	if r.base == th {
+		r.base = 0
 	}
 	*t = turn{}
 	m.turns.release(th)
@@ -185,7 +244,10 @@ func (m *Machine) removeReady(q *queue, h uint32) {
 
 // nextReady is the part that is to go next; there must be one.
 func (m *Machine) nextReady(q *queue) uint32 {
-	r := &q.ready
+	if q.ready.rings == 0 {
+		return q.ready.head
+	}
+	r := m.rings.at(q.ready.rings)
 	best := -1
 	for rank, h := range r.turns {
 		if h != 0 && (best < 0 || r.passed[rank] >= patience && r.passed[rank] > r.passed[best]) {
@@ -197,13 +259,15 @@ func (m *Machine) nextReady(q *queue) uint32 {
 
 // eachReady calls do for each ready part, job by job, until it returns false.
 func (m *Machine) eachReady(q *queue, do func(h uint32) bool) {
-	for _, first := range q.ready.turns {
+	if q.ready.rings == 0 {
+		m.eachIn(&q.ready.list, do)
+		return
+	}
+	for _, first := range m.rings.at(q.ready.rings).turns {
 		for h := first; h != 0; {
 			t := m.turns.at(h)
-			for p := t.parts.head; p != 0; p = m.parts.at(p).next {
-				if !do(p) {
-					return
-				}
+			if !m.eachIn(&t.parts, do) {
+				return
 			}
 			if h = t.next; h == first {
 				break
@@ -212,17 +276,33 @@ func (m *Machine) eachReady(q *queue, do func(h uint32) bool) {
 	}
 }
 
+func (m *Machine) eachIn(l *list, do func(h uint32) bool) bool {
+	for p := l.head; p != 0; p = m.parts.at(p).next {
+		if !do(p) {
+			return false
+		}
+	}
+	return true
+}
+
 // takeReady takes out a part because it goes: the next turn is another job's, and those
 // of lower priority remember that they were passed over.
 func (m *Machine) takeReady(q *queue, h uint32) {
-	t := m.turns.at(m.parts.at(h).turn)
+	if q.ready.rings == 0 {
+		m.leave(h)
+		return
+	}
+	r := m.rings.at(q.ready.rings)
+	t := m.turns.at(cmp.Or(m.parts.at(h).turn, r.base))
 	rank := t.rank
-	q.ready.turns[rank] = t.next
-	m.leave(h)
-	q.ready.passed[rank] = 0
-	for low := rank + 1; int(low) < len(q.ready.turns); low++ {
-		if q.ready.turns[low] != 0 && q.ready.passed[low] < 255 {
-			q.ready.passed[low]++
+	r.turns[rank] = t.next
+	if m.leave(h); q.ready.rings == 0 {
+		return
+	}
+	r.passed[rank] = 0
+	for low := rank + 1; int(low) < len(r.turns); low++ {
+		if r.turns[low] != 0 && r.passed[low] < 255 {
+			r.passed[low]++
 		}
 	}
 }

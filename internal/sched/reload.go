@@ -16,14 +16,14 @@ func (m *Machine) policyChanged(ev *PolicyChanged) {
 		return // an older one that was overtaken
 	}
 	m.generation, m.weights = ev.Generation, ev.Tenants
-	for t := range m.names.tenants {
-		m.limits.SetWeight(int32(t), max(m.weights[m.names.tenants[t]], 1))
-	}
 	m.reloads++
-	clear(m.rulesBy)
+	m.rulesBy = map[*policy.Queue]*rules{}
 	m.server = ev.Server
 	m.openFiles()
 	queues, hosts, generation := ev.Queues, ev.Hosts, ev.Generation
+	eachOf(&m.urgent, len(m.names.tenants), func(t int) {
+		m.limits.SetWeight(int32(t), max(m.weights[m.names.tenants[t]], 1))
+	})
 	eachOf(&m.urgent, len(queues), func(i int) { m.lowerQueue(&queues[i], generation) })
 	eachOf(&m.urgent, len(hosts), func(i int) { m.lowerHost(&hosts[i], generation) })
 	eachOf(&m.urgent, len(queues), func(i int) { m.renewQueue(&queues[i], generation) })
@@ -130,7 +130,7 @@ func (m *Machine) takePolicy(l *lane, p *policy.Queue, generation uint64) {
 	l.rules = m.rulesOf(p, generation)
 	m.setGroup(l.key.binding, p)
 	m.names.bindings[l.key.binding].gone = false
-	l.suspended = p.Suspended || m.laneSuspension(l) != nil
+	l.route.closed = p.Suspended || m.laneSuspension(l) != nil
 	m.forgetOthers(l)
 }
 

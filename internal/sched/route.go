@@ -17,6 +17,7 @@ type laneRoute struct {
 	asking bool
 	begun  bool // it has been asked for
 	owes   bool // a message of the lane is to be deferred for a connection that failed
+	closed bool // suspended, by an operator or the configuration
 	partly bool // the domain has more hosts than these
 }
 
@@ -56,7 +57,7 @@ func (m *Machine) ask(h uint32, l *lane) {
 // a place in line: its hosts, and what they are counted under, may be others by now.
 func (m *Machine) refresh(q *queue, l *lane) {
 	r := &l.route
-	if q.ready.n == 0 || !r.known || m.now < r.until || m.stopping || m.held || l.suspended || m.bindingOf(q).gone {
+	if q.ready.n == 0 || !r.known || m.now < r.until || m.stopping || m.held || l.route.closed || m.bindingOf(q).gone {
 		return
 	}
 	m.ask(q.lane, l)
@@ -157,24 +158,28 @@ func (m *Machine) touchLane(l *lane) { m.stirLane(l, false) }
 // stirLane has all queues of a lane looked at; with keep, those that wait in line stay
 // there.
 func (m *Machine) stirLane(l *lane, keep bool) {
-	stir := func(h uint32) {
+	m.eachOn(l, func(h uint32) {
 		if keep {
 			m.touch(h)
 		} else {
 			m.replace(h)
 		}
-	}
+	})
+}
+
+// eachOn does something with each queue of a lane: of very many in slices.
+func (m *Machine) eachOn(l *lane, do func(h uint32)) {
 	if l.queues.n > budget/4 {
 		key := l.key
 		m.eachQueue(func(h uint32, q *queue) {
 			if m.lanes.at(q.lane).key == key {
-				stir(h)
+				do(h)
 			}
 		})
 		return
 	}
 	m.visits -= int(l.queues.n)
-	for q := l.queues.head; q != 0; q = m.queues.at(q).next {
-		stir(q)
+	for h := l.queues.head; h != 0; h = m.queues.at(h).next {
+		do(h)
 	}
 }

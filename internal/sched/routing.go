@@ -49,7 +49,7 @@ func (m *Machine) setRouting(h uint32, name string) bool {
 		m.needMore(l).under = true
 		m.underList(under).push(h)
 	}
-	l.suspended = l.policy.Suspended || m.laneSuspension(l) != nil
+	l.route.closed = l.policy.Suspended || m.laneSuspension(l) != nil
 	m.haltQueues(l)
 	return old != 0
 }

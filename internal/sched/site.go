@@ -51,17 +51,6 @@ type routeAddr struct {
 	fares []fare
 }
 
-const ownSlot = limit.CounterID(1) << 31
-
-// slot is a counter or a bucket of a throttle that is counted by the routing domain.
-type slot struct {
-	limit       *policy.Limit
-	throttle    *policy.Throttle
-	sent        bool
-	host, place uint32
-	generation  uint64
-}
-
 // noSite stands for lanes that know of no host; it is never written.
 var noSite = site{most: limit.Unlimited}
 
@@ -83,138 +72,6 @@ func (m *Machine) faresOf(l *lane, a *routeAddr) []fare {
 		m.fareRoom = append(m.fareRoom, f)
 	}
 	return m.fareRoom
-}
-
-// ownRest holds a lane's own counters but the first.
-type ownRest struct {
-	ids  [3]limit.CounterID
-	next uint32
-}
-
-func (m *Machine) ownOf(l *lane, id limit.CounterID) limit.CounterID {
-	if id&ownSlot == 0 {
-		return id
-	}
-	k := int(id &^ ownSlot)
-	if k == 0 {
-		return l.own
-	}
-	h := l.ownRest
-	for k--; k >= len(ownRest{}.ids); k -= len(ownRest{}.ids) {
-		h = m.rests.at(h).next
-	}
-	return m.rests.at(h).ids[k]
-}
-
-// setOwn finds or makes the lane's own counters at its site.
-func (m *Machine) setOwn(l *lane) {
-	names := m.laneText(l)
-	tail := &l.ownRest
-	for k := range l.route.slots {
-		id := m.slotCounter(&l.route.slots[k], names)
-		if k == 0 {
-			l.own = id
-			continue
-		}
-		i := (k - 1) % len(ownRest{}.ids)
-		if i == 0 {
-			*tail = m.rests.alloc()
-			*m.rests.at(*tail) = ownRest{}
-		}
-		rest := m.rests.at(*tail)
-		if rest.ids[i] = id; i == len(rest.ids)-1 {
-			tail = &rest.next
-		}
-	}
-}
-
-func (m *Machine) slotCounter(x *slot, names laneText) limit.CounterID {
-	host, place := "", (*placeKey)(nil)
-	if x.host != 0 {
-		host, place = m.hosts.at(x.host).key.host, &m.places.at(x.place).key
-	}
-	if x.throttle == nil {
-		return m.counter(x.limit, keyOf(x.limit, names, host, place), x.generation)
-	}
-	k := throttleKey(x.throttle, names, host, place)
-	k.Sent = x.sent
-	return m.throttle(x.throttle, k, x.generation)
-}
-
-// owned is a lane's own counters, to be released.
-type owned struct {
-	first limit.CounterID
-	rest  uint32
-	n     int
-}
-
-func (m *Machine) takeOwn(l *lane) owned {
-	o := owned{l.own, l.ownRest, len(l.route.slots)}
-	l.own, l.ownRest = 0, 0
-	return o
-}
-
-func (m *Machine) releaseOwn(o owned) {
-	if o.n > 0 {
-		m.limits.Release(o.first)
-	}
-	for h, left := o.rest, o.n-1; h != 0; left -= len(ownRest{}.ids) {
-		x := *m.rests.at(h)
-		for _, id := range x.ids[:min(left, len(x.ids))] {
-			m.limits.Release(id)
-		}
-		m.rests.release(h)
-		h = x.next
-	}
-}
-
-// most is the smallest limit on the lane's widest path; limit.Unlimited if there is none. A
-// limit that counts by domain holds for all hosts.
-func (m *Machine) most(l *lane) int {
-	most := l.route.most
-	for k := range l.route.slots {
-		if l.route.slots[k].throttle != nil {
-			continue
-		}
-		if n := m.limits.Limit(m.ownOf(l, ownSlot|limit.CounterID(k))); most == limit.Unlimited || n < most {
-			most = n
-		}
-	}
-	return most
-}
-
-// finding is what an answer says, by which a site is found or made.
-type finding struct {
-	hosts  []RouteHost
-	best   []string
-	digest uint64
-	asked  uint64
-	byMX   bool
-}
-
-func (f *finding) sum() uint64 {
-	h := f.digest
-	for i := range f.hosts { // a sum: hosts and addresses come in any order
-		x := &f.hosts[i]
-		one := hashText(x.Name) + uint64(x.Preference)*0x9e3779b97f4a7c15 + uint64(x.Port)<<8 + uint64(x.Protocol)<<4 + uint64(x.TLS)
-		for _, a := range x.Addresses {
-			b := a.As16()
-			one += hashText(string(b[:])) | 1
-		}
-		h += one * 0xbf58476d1ce4e5b9
-	}
-	for _, b := range f.best {
-		h += hashText(b)
-	}
-	if f.byMX {
-		h++
-	}
-	return h
-}
-
-// saysMore reports whether an answer with equal hosts tells something else than the site knows.
-func (f *finding) saysMore(s *site) bool {
-	return f.digest != s.digest || f.byMX != s.byMX || !slices.Equal(f.best, s.best)
 }
 
 // findSite puts a lane on the site of an answer.
@@ -324,35 +181,6 @@ func (m *Machine) siteFares(l *lane, s *site, host, place uint32) []fare {
 	})
 }
 
-// slot finds or adds a slot. Of two that are counted alike the first one holds.
-func (s *site) slot(x slot, by policy.By, host, place uint32) limit.CounterID {
-	if by&byHost != 0 {
-		x.host, x.place = host, place
-	}
-	k := slices.IndexFunc(s.slots, func(y slot) bool { return x.alike(&y) })
-	if k < 0 {
-		k = len(s.slots)
-		s.slots = append(s.slots, x)
-	}
-	return ownSlot | limit.CounterID(k)
-}
-
-func (x *slot) alike(y *slot) bool {
-	if (x.throttle == nil) != (y.throttle == nil) || x.sent != y.sent || x.host != y.host || x.place != y.place {
-		return false
-	}
-	a, b := x.key(), y.key()
-	return a == b
-}
-
-// key is what the slot counts together, whatever the names.
-func (x *slot) key() limit.Key {
-	if x.throttle != nil {
-		return throttleKey(x.throttle, laneText{}, "", nil)
-	}
-	return keyOf(x.limit, laneText{}, "", nil)
-}
-
 // moveTo puts a lane on a site, with counters of its own.
 func (m *Machine) moveTo(l *lane, s *site) {
 	old, own := l.route.site, m.takeOwn(l)
@@ -385,30 +213,6 @@ func (m *Machine) leaveSite(s *site) {
 	}
 }
 
-// sameHosts reports whether an answer names the hosts and addresses of a site.
-func (m *Machine) sameHosts(s *site, hosts []RouteHost) bool {
-	if len(hosts) != len(s.hosts) {
-		return false
-	}
-	for i := range hosts {
-		x := &hosts[i]
-		k := slices.IndexFunc(s.hosts, func(rh routeHost) bool { return m.hosts.at(rh.host).key.host == x.Name })
-		if k < 0 {
-			return false
-		}
-		rh := &s.hosts[k]
-		if rh.preference != x.Preference || rh.tls != x.TLS || rh.protocol != x.Protocol || !rh.dane.same(daneOf(x)) || rh.tlsWhy != x.TLSWhy || rh.to-rh.from != len(x.Addresses) || m.hosts.at(rh.host).policy != x.Policy {
-			return false
-		}
-		for _, a := range s.addrs[rh.from:rh.to] {
-			if p := &m.places.at(a.place).key; p.port != x.Port || !slices.Contains(x.Addresses, p.addr) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 func widest(a, b int) int {
 	if a == limit.Unlimited || b == limit.Unlimited {
 		return limit.Unlimited
@@ -436,61 +240,4 @@ func (m *Machine) releasePath(path []limit.CounterID) {
 			m.limits.Release(id)
 		}
 	}
-}
-
-// bestOf is the hosts of the best preference in the MX records of a site; nil when they are
-// not known.
-func (m *Machine) bestOf(s *site) []string {
-	if !s.byMX {
-		return nil
-	}
-	if s.best != nil || len(s.hosts) == 0 {
-		return s.best
-	}
-	var names []string
-	for i := range s.hosts {
-		if s.hosts[i].preference == s.hosts[0].preference {
-			names = append(names, m.hosts.at(s.hosts[i].host).key.host)
-		}
-	}
-	return names
-}
-
-// rules is what a lane goes by: a policy and the configuration that it is of. Lanes share
-// them.
-type rules struct {
-	policy     *policy.Queue
-	generation uint64
-}
-
-var noRules rules
-
-// mostRules bounds the rules remembered for lanes to come; beyond it only sharing is lost.
-const mostRules = 1 << 17
-
-func (m *Machine) rulesOf(p *policy.Queue, generation uint64) *rules {
-	t := m.rulesBy[p]
-	if t == nil || t.generation != generation {
-		if len(m.rulesBy) >= mostRules {
-			clear(m.rulesBy)
-		}
-		t = &rules{p, generation}
-		m.rulesBy[p] = t
-	}
-	return t
-}
-
-// foundBy is what an answer says that names hosts.
-func foundBy(ev *Resolved, asked uint64) finding {
-	f := finding{hosts: ev.Hosts, asked: asked, digest: digest(hostNames(ev)) + kinds(ev.Hosts), byMX: ev.Best > 0}
-	if best := ev.MX[:min(ev.Best, len(ev.MX))]; !slices.Equal(best, firstHosts(ev.Hosts)) {
-		f.best = slices.Clone(best)
-	}
-	return f
-}
-
-// noneOf is what an answer says that names no host: what is open still counts by the hosts of
-// the one before.
-func (m *Machine) noneOf(ev *Resolved, s *site) finding {
-	return finding{best: m.bestOf(s), digest: s.digest, byMX: s.byMX, hosts: ev.Hosts}
 }

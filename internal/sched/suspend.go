@@ -117,26 +117,32 @@ func (m *Machine) suspension(q *queue, l *lane) *Suspension {
 // halt has the lanes and queues of a selector do what the orders say now.
 func (m *Machine) halt(sel selector) {
 	m.eachLane(&m.jobs, func(_ uint32, l *lane) {
-		if !m.covers(&sel, l) {
-			return
+		if m.covers(&sel, l) {
+			l.route.closed = l.policy.Suspended || m.laneSuspension(l) != nil
+			m.forgetOthers(l)
 		}
-		l.suspended = l.policy.Suspended || m.laneSuspension(l) != nil
-		m.forgetOthers(l)
-		m.haltQueues(l)
-		m.touchLane(l)
+	})
+	m.eachQueue(func(h uint32, q *queue) {
+		if l := m.lanes.at(q.lane); m.covers(&sel, l) {
+			m.haltQueue(h, l)
+			m.replace(h)
+		}
 	})
 }
 
-// haltQueues sets what tenants' orders say about a lane's queues.
+// haltQueue sets what tenants' orders say about a queue of a lane.
+func (m *Machine) haltQueue(h uint32, l *lane) {
+	q := m.queues.at(h)
+	q.mark(suspended, m.tenantSuspension(q, l) != nil)
+}
+
+// haltQueues does so for all queues of a lane.
 func (m *Machine) haltQueues(l *lane) {
-	for h := l.queues.head; h != 0; h = m.queues.at(h).next {
-		q := m.queues.at(h)
-		q.suspended = m.tenantSuspension(q, l) != nil
-	}
+	m.eachOn(l, func(h uint32) { m.haltQueue(h, m.lanes.at(m.queues.at(h).lane)) })
 }
 
 // halted reports whether nothing of a queue may be delivered.
-func (q *queue) halted(l *lane) bool { return l.suspended || q.suspended }
+func (q *queue) halted(l *lane) bool { return l.route.closed || q.is(suspended) }
 
 // Suspensions returns the orders that stand, in the order in which they were given.
 func (m *Machine) Suspensions() []Suspension {

@@ -123,7 +123,7 @@ func (m *Machine) causeOf(q *queue) uint32 {
 		return causeGone
 	case q.halted(l) && m.suspension(q, l) != nil:
 		return causeSuspended
-	case l.suspended:
+	case l.route.closed:
 		return causeConfigured
 	case m.stopping:
 		return causeStopping
@@ -137,9 +137,9 @@ func (m *Machine) causeOf(q *queue) uint32 {
 		return causeResolver
 	case l.route.asking:
 		return causeResolving
-	case q.leaning && l.route.begun && l.route.class != mail.ClassDelivered:
+	case q.is(leaning) && l.route.begun && l.route.class != mail.ClassDelivered:
 		return causeDomain
-	case q.leaning:
+	case q.is(leaning):
 		return causeHosts
 	}
 	return causeTurn
