@@ -74,7 +74,8 @@ func (c *conn) attempt(part sched.Deliver) (end *ending) {
 		first := c.done == 0
 		err := c.client.Transact(&d.tx)
 		c.learn(err, first)
-		if err != nil && (over || c.notBegun(&d.tx, err)) {
+		enough := err == nil && c.hadEnough(&d.tx)
+		if enough || err != nil && (over || c.notBegun(&d.tx, err)) {
 			c.emit(sched.Returned{Conn: c.action.Conn, Part: d.part.Part, Sent: d.tx.Sent})
 		} else {
 			c.done++
@@ -85,6 +86,8 @@ func (c *conn) attempt(part sched.Deliver) (end *ending) {
 			})
 		}
 		switch {
+		case enough:
+			end = &ending{class: sched.ConnectOK, quit: true}
 		case err == nil:
 			c.emit(sched.Wants{Conn: c.action.Conn, N: 1})
 		case end == nil:
@@ -94,6 +97,14 @@ func (c *conn) attempt(part sched.Deliver) (end *ending) {
 		d, c.ahead = c.ahead, nil
 	}
 	return end
+}
+
+// hadEnough reports whether a receiver that has taken messages on this connection refuses
+// MAIL because there were too many (x.5.3 of RFC 3463 speaks of a number, and there is no
+// recipient yet): it would refuse every further one in the same way.
+func (c *conn) hadEnough(tx *smtp.Transaction) bool {
+	rep := tx.Results[0].Reply
+	return c.done > 0 && rep.Stage == mail.StageMail && rep.Class() == 4 && rep.Enhanced == "4.5.3"
 }
 
 // notBegun reports whether a session ended before the receiver had to do with the part:
