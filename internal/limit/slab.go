@@ -1,5 +1,7 @@
 package limit
 
+import "github.com/sluice-mta/sluice/internal/handles"
+
 const chunk = 1024
 
 // slab keeps records of one kind by handle, in chunks that never move: it grows without
@@ -7,7 +9,7 @@ const chunk = 1024
 // its record is always zero.
 type slab[T any] struct {
 	chunks []*[chunk]T
-	free   []uint32
+	free   handles.Free
 	next   uint32 // lowest handle never given
 }
 
@@ -19,9 +21,7 @@ func lazySlab[T any]() slab[T] { return slab[T]{next: 1} }
 
 // alloc returns the handle of a zero record.
 func (s *slab[T]) alloc() uint32 {
-	if n := len(s.free); n > 0 {
-		h := s.free[n-1]
-		s.free = s.free[:n-1]
+	if h, ok := s.free.Pop(); ok {
 		return h
 	}
 	h := s.next
@@ -44,8 +44,8 @@ func (s *slab[T]) has(h uint32) bool { return h < s.next }
 func (s *slab[T]) release(h uint32) {
 	var zero T
 	*s.at(h) = zero
-	s.free = append(s.free, h)
+	s.free.Push(h)
 }
 
 // live is how many records are given out.
-func (s *slab[T]) live() int { return int(s.next) - 1 - len(s.free) }
+func (s *slab[T]) live() int { return int(s.next) - 1 - s.free.Len() }

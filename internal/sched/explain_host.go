@@ -193,7 +193,7 @@ func (v *HostExplanation) addLine(m *Machine, line *fifo[gatePlace]) {
 			v.More += line.len() - i
 			return
 		}
-		p := line.ring[(line.head+i)%len(line.ring)]
+		p := *line.nth(i)
 		switch {
 		case !m.waitsHere(p):
 		case len(v.Waiting) < mostWaiting:

@@ -1,12 +1,14 @@
 package sched
 
+import "github.com/sluice-mta/sluice/internal/handles"
+
 const chunk = 1024
 
 // slab keeps records of one kind by handle, in chunks that never move: a pointer from
 // at stays good until the record is released. Handle 0 is none.
 type slab[T any] struct {
 	chunks []*[chunk]T
-	free   []uint32
+	free   handles.Free
 	next   uint32 // lowest handle never given
 	live   int
 }
@@ -14,9 +16,7 @@ type slab[T any] struct {
 // alloc returns the handle of a record as the last owner left it; the caller sets it.
 func (s *slab[T]) alloc() uint32 {
 	s.live++
-	if n := len(s.free); n > 0 {
-		h := s.free[n-1]
-		s.free = s.free[:n-1]
+	if h, ok := s.free.Pop(); ok {
 		return h
 	}
 	if s.next == 0 {
@@ -34,7 +34,7 @@ func (s *slab[T]) at(h uint32) *T { return &s.chunks[h/chunk][h%chunk] }
 
 func (s *slab[T]) release(h uint32) {
 	s.live--
-	s.free = append(s.free, h)
+	s.free.Push(h)
 }
 
 // reach makes the slab hold handle h and all below: the caller gives the handles.
