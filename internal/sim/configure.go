@@ -58,11 +58,13 @@ func (w *World) standing(c *conn) standing {
 }
 
 // gauges is the rates that an act of a connection falls under.
-func (w *World) gauges(c *conn, act string) []gauge {
+func (w *World) gauges(c *conn, act string) []gauge { return w.gaugesOf(c.whose(), act) }
+
+func (w *World) gaugesOf(x whose, act string) []gauge {
 	if w.conf != nil {
-		return w.conf.root.gauges(w.under(c.whose()), act)
+		return w.conf.root.gauges(w.under(x), act)
 	}
-	return w.rules.gauges(w.bindingOf(c.Binding), w.under(c.whose()), act)
+	return w.rules.gauges(w.bindingOf(x.binding), w.under(x), act)
 }
 
 // configure puts a configuration into force, by a reload if the machine runs.

@@ -163,10 +163,15 @@ func (r *referee) closed(c *conn) {
 func (r *referee) spend(w *World, g gauge, cost int64, c *conn, act string) {
 	x := r.windows[g.key]
 	if x == nil || x.rate != g.rate {
+		owed := int64(0)
+		if x != nil { // the rate was another one: so much of it may still be owed
+			owed = w.now - w.begin + g.rate.burst*int64(g.rate.per)/g.rate.n
+		}
 		x = newWindow(g.rate)
+		x.owed = owed
 		r.windows[g.key] = x
 	}
-	x.spender, x.act = c, act
+	x.spender, x.act = c.whose(), act
 	if over := x.add(w.now-w.begin, cost); over != "" {
 		w.fail("%v: %s: %s", c, g.key, over)
 	}
@@ -176,7 +181,7 @@ func (r *referee) spend(w *World, g gauge, cost int64, c *conn, act string) {
 // is changed and changed back must not be missed because nothing was sent in between.
 func (r *referee) rerate(w *World) {
 	for key, x := range r.windows {
-		still := slices.ContainsFunc(w.gauges(x.spender, x.act), func(g gauge) bool { return g.key == key && g.rate == x.rate })
+		still := slices.ContainsFunc(w.gaugesOf(x.spender, x.act), func(g gauge) bool { return g.key == key && g.rate == x.rate })
 		if !still {
 			r.windows[key] = &window{spender: x.spender, act: x.act}
 		}
@@ -187,7 +192,7 @@ func (r *referee) rerate(w *World) {
 // because it has changed since the last one, so that what was owed is not known.
 func (r *referee) spent(g gauge, at int64) bool {
 	x := r.windows[g.key]
-	return x != nil && (x.rate != g.rate || x.ready(at) > at)
+	return x != nil && (x.rate != g.rate || at < x.owed || x.ready(at) > at)
 }
 
 // refund takes an act back that was not carried out.

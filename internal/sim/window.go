@@ -19,7 +19,9 @@ type window struct {
 	sum    int64
 	least  int64
 
-	spender *conn  // who acted last,
+	owed int64 // until then tokens may be owed from before a change of the rate
+
+	spender whose  // who acted last,
 	act     string // and how: what tells whether the rate still is the same
 }
 
