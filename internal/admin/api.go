@@ -56,15 +56,25 @@ type QueuePage struct {
 	Next   string            `json:"next"`
 }
 
+// limit is how many rows are asked for, from 1 to most; false: it is answered that this is
+// no such number.
+func (a *api) limit(w http.ResponseWriter, r *http.Request, usual, most int) (n int, ok bool) {
+	s := r.FormValue("limit")
+	if s == "" {
+		return usual, true
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		a.problem(w, http.StatusBadRequest, "limit must be a number from 1 to "+strconv.Itoa(most))
+		return 0, false
+	}
+	return n, true
+}
+
 func (a *api) queues(w http.ResponseWriter, r *http.Request) {
-	n := page
-	if s := r.FormValue("limit"); s != "" {
-		v, err := strconv.Atoi(s)
-		if err != nil || v < 1 || v > page {
-			a.problem(w, http.StatusBadRequest, "limit must be a number from 1 to "+strconv.Itoa(page))
-			return
-		}
-		n = v
+	n, ok := a.limit(w, r, page, page)
+	if !ok {
+		return
 	}
 	var out QueuePage
 	if order := r.FormValue("sort"); order != "" {

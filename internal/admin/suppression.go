@@ -3,7 +3,6 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -42,14 +41,9 @@ type SuppressionDone struct {
 }
 
 func (a *api) suppressed(w http.ResponseWriter, r *http.Request) {
-	n := page
-	if s := r.FormValue("limit"); s != "" {
-		v, err := strconv.Atoi(s)
-		if err != nil || v < 1 || v > page {
-			a.problem(w, http.StatusBadRequest, "limit must be a number from 1 to "+strconv.Itoa(page))
-			return
-		}
-		n = v
+	n, ok := a.limit(w, r, page, page)
+	if !ok {
+		return
 	}
 	out := a.b.Suppressed(r.FormValue("after"), n)
 	if out.Entries == nil {

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/sluice-mta/sluice/internal/sched"
 )
@@ -37,17 +36,13 @@ type Counts struct {
 }
 
 func (a *api) top(w http.ResponseWriter, r *http.Request) {
-	n, order := 20, r.FormValue("sort")
+	order := r.FormValue("sort")
 	if order == "" {
 		order = "ready"
 	}
-	if s := r.FormValue("limit"); s != "" {
-		v, err := strconv.Atoi(s)
-		if err != nil || v < 1 || v > topRows {
-			a.problem(w, http.StatusBadRequest, "limit must be a number from 1 to "+strconv.Itoa(topRows))
-			return
-		}
-		n = v
+	n, ok := a.limit(w, r, 20, topRows)
+	if !ok {
+		return
 	}
 	a.answer(w)(a.b.Top(order, n))
 }
